@@ -1,4 +1,71 @@
+# Every command of the project. Settings that `make run` takes: see `make help`.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+PURE := $(wildcard tests/house tests/deploy tests/ingest tests/pipeline tests/report)
+CODE := $(wildcard ingest pipeline deploy tests)
+# In the order of how soon they tell: seconds first, minutes last.
+TESTS := $(PURE) $(wildcard tests/line tests/browser tests/e2e)
+
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
 .PHONY: help
 help: ## Show every command
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: $(VENV)/run.stamp ## Kafka, ingest, workers and report, until Ctrl-C (INGEST_PORT=8080 REPORT_PORT=8081 KAFKA_PORT=9092 WORKERS=2 DATA_DIR=./var)
+	@exec $(BIN)/python -m deploy.local
+
+.PHONY: players
+players: $(VENV)/run.stamp ## Live traffic of simulated players to INGEST_PORT, until Ctrl-C (PLAYERS=200)
+	@exec $(BIN)/python -m deploy.players
+
+.PHONY: check
+check: $(VENV)/dev.stamp ## Format, lint, strict types, pure tests and house rules: under a minute
+	@$(BIN)/ruff format --check --quiet $(CODE)
+	@$(BIN)/ruff check --quiet $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest $(PURE)
+
+.PHONY: test
+test: $(VENV)/dev.stamp ## Everything: check, the line in memory, a browser, real Kafka under faults (installs what it needs)
+	@sh deploy/local/test-tools.sh
+	@$(BIN)/ruff format --check --quiet $(CODE)
+	@$(BIN)/ruff check --quiet $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: chaos
+chaos: $(VENV)/dev.stamp ## Only the faults, drawn by SEED, for MINUTES (1)
+	@$(BIN)/python -m pytest -s tests/e2e/test_workers_under_faults.py
+
+.PHONY: bench
+bench: $(VENV)/dev.stamp ## Ingest against bare aiohttp, worker against the raw loop, as ratios
+	@exec $(BIN)/python -m tests.load
+
+.PHONY: lock
+lock: ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
+	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv; }
+	@build/uv/bin/uv pip compile --quiet $(LOCK) --output-file requirements.lock pyproject.toml
+	@build/uv/bin/uv pip compile --quiet $(LOCK) --output-file requirements-dev.lock --constraints requirements.lock --group dev pyproject.toml
+
+LOCK := --upgrade --universal --python-version 3.11 --generate-hashes --only-binary :all: --no-emit-index-url --no-annotate --exclude-newer "7 days" --custom-compile-command "make lock"
+
+.PHONY: clean
+clean: ## Remove what was installed and built; DATA_DIR stays
+	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/run.stamp: requirements.lock
+	@$(PYTHON) deploy/local/prerequisites.py
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing requirements.lock into $(VENV)"
+	@$(PIP_INSTALL) -r requirements.lock
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
+	@echo "Installing requirements-dev.lock into $(VENV)"
+	@$(PIP_INSTALL) -r requirements-dev.lock
+	@touch $@
