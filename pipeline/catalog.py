@@ -65,7 +65,9 @@ METRICS: tuple[Metric, ...] = (
     count("plays", EventType.PLAY, says="Media started (event 3); replays are not plays."),
     count("views", EventType.VIEW, says="View events (99): one at the start, then one per 10 s watched."),
     # Over 99 only: events 3 and 4 repeat the seconds that the next 99 reports (protocol.md section 8, seen).
-    seconds("bufferTime", "bufferTime", EventType.VIEW, says="Time spent buffering, summed over view events."),
+    seconds(
+        "bufferTime", "bufferTime", EventType.VIEW, says="Time spent buffering, summed over view events."
+    ),
     count("impressions", EventType.IMPRESSION, says="Player loaded a media (event 1)."),
     count("playRequests", EventType.PLAY_REQUEST, says="Play was asked for (event 2)."),
     count("resumes", EventType.RESUME, says="Playing went on after a pause (event 4)."),
@@ -119,4 +121,56 @@ class DimensionSet:
 SETS: tuple[DimensionSet, ...] = (
     DimensionSet("partner", ("partnerId",)),
     DimensionSet("entry", ("partnerId", "entryId")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A number worked out of a row's sums when it is asked for; nothing of it is kept.
+
+    Its value is sum(over) / (sum(under) x per); null where sum(under) is 0; without under, sum(over) / per.
+
+    Attributes:
+        name: its word in the report and on the page.
+        over: (factor, metric) terms, in the metrics' stored units.
+        under: the same; empty: divided by `per` alone.
+        per: a fixed divisor, for units.
+        unit: "ratio", "s" or "min".
+        says: one sentence for people.
+    """
+
+    name: str
+    over: tuple[tuple[int, str], ...]
+    under: tuple[tuple[int, str], ...]
+    per: int
+    unit: str
+    says: str
+
+
+def ratio(
+    name: str, over: str, under: str, *, less: str = "", per: int = 1, unit: str = "ratio", says: str
+) -> Derived:
+    """Return (over - less) / (under x per)."""
+    terms = ((1, over), (-1, less)) if less else ((1, over),)
+    return Derived(name, terms, ((1, under),), per, unit, says)
+
+
+DERIVED: tuple[Derived, ...] = (
+    ratio("playRate", "plays", "impressions", says="Plays for each impression."),
+    ratio(
+        "bufferPerView", "bufferTime", "views", per=1000, unit="s", says="Average buffer seconds in a view."
+    ),
+    ratio(
+        "bufferingRatio", "bufferTime", "views", per=10_000, says="Part of the watched time spent buffering."
+    ),
+    Derived("minutesWatched", ((10, "views"),), (), 60, "min", says="Views x 10 s, in minutes."),
+    ratio("completionRate", "quartile100", "plays", says="Plays that reached the end (by seek too)."),
+    ratio("dropOff25", "plays", "plays", less="quartile25", says="Part of the plays lost before 25 %."),
+    ratio(
+        "dropOff50", "quartile25", "quartile25", less="quartile50", says="Part lost between 25 % and 50 %."
+    ),
+    ratio(
+        "dropOff75", "quartile50", "quartile50", less="quartile75", says="Part lost between 50 % and 75 %."
+    ),
+    ratio("dropOff100", "quartile75", "quartile75", less="quartile100", says="Part lost after 75 %."),
 )
