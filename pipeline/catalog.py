@@ -65,9 +65,7 @@ METRICS: tuple[Metric, ...] = (
     count("plays", EventType.PLAY, says="Media started (event 3); replays are not plays."),
     count("views", EventType.VIEW, says="View events (99): one at the start, then one per 10 s watched."),
     # Over 99 only: events 3 and 4 repeat the seconds that the next 99 reports (protocol.md section 8, seen).
-    seconds(
-        "bufferTime", "bufferTime", EventType.VIEW, says="Time spent buffering, summed over view events."
-    ),
+    seconds("bufferTime", "bufferTime", EventType.VIEW, says="Time spent buffering, summed over views."),
     count("impressions", EventType.IMPRESSION, says="Player loaded a media (event 1)."),
     count("playRequests", EventType.PLAY_REQUEST, says="Play was asked for (event 2)."),
     count("resumes", EventType.RESUME, says="Playing went on after a pause (event 4)."),
@@ -158,19 +156,18 @@ def ratio(
 DERIVED: tuple[Derived, ...] = (
     ratio("playRate", "plays", "impressions", says="Plays for each impression."),
     ratio(
-        "bufferPerView", "bufferTime", "views", per=1000, unit="s", says="Average buffer seconds in a view."
+        "bufferPerView",
+        "bufferTime",
+        "views",
+        per=1000,
+        unit="s",
+        says="Buffer seconds in a view, on average.",
     ),
-    ratio(
-        "bufferingRatio", "bufferTime", "views", per=10_000, says="Part of the watched time spent buffering."
-    ),
+    ratio("bufferingRatio", "bufferTime", "views", per=10_000, says="Part of watched time spent buffering."),
     Derived("minutesWatched", ((10, "views"),), (), 60, "min", says="Views x 10 s, in minutes."),
     ratio("completionRate", "quartile100", "plays", says="Plays that reached the end (by seek too)."),
-    ratio("dropOff25", "plays", "plays", less="quartile25", says="Part of the plays lost before 25 %."),
-    ratio(
-        "dropOff50", "quartile25", "quartile25", less="quartile50", says="Part lost between 25 % and 50 %."
-    ),
-    ratio(
-        "dropOff75", "quartile50", "quartile50", less="quartile75", says="Part lost between 50 % and 75 %."
-    ),
-    ratio("dropOff100", "quartile75", "quartile75", less="quartile100", says="Part lost after 75 %."),
+    ratio("dropOff25", "plays", "plays", less="quartile25", says="Lost before 25 %, of plays."),
+    ratio("dropOff50", "quartile25", "quartile25", less="quartile50", says="Lost between 25 % and 50 %."),
+    ratio("dropOff75", "quartile50", "quartile50", less="quartile75", says="Lost between 50 % and 75 %."),
+    ratio("dropOff100", "quartile75", "quartile75", less="quartile100", says="Lost after 75 %."),
 )
