@@ -155,14 +155,7 @@ def ratio(
 
 DERIVED: tuple[Derived, ...] = (
     ratio("playRate", "plays", "impressions", says="Plays for each impression."),
-    ratio(
-        "bufferPerView",
-        "bufferTime",
-        "views",
-        per=1000,
-        unit="s",
-        says="Buffer seconds in a view, on average.",
-    ),
+    ratio("bufferPerView", "bufferTime", "views", per=1000, unit="s", says="Buffer seconds per view."),
     ratio("bufferingRatio", "bufferTime", "views", per=10_000, says="Part of watched time spent buffering."),
     Derived("minutesWatched", ((10, "views"),), (), 60, "min", says="Views x 10 s, in minutes."),
     ratio("completionRate", "quartile100", "plays", says="Plays that reached the end (by seek too)."),
