@@ -61,7 +61,7 @@ def percent_decode(raw: bytes) -> bytes:
 def first_value(pairs: bytes, name: bytes) -> bytes | None:
     """Return the decoded value of the first parameter of this name in k=v&k=v text.
 
-    Names are compared after decoding, so `session%49d` is sessionId; the name asked for is letters and digits.
+    Names are compared after decoding, so `session%49d` is sessionId; `name` is letters and digits.
     """
     if _HIDDEN_NAME.search(pairs) is not None:
         return _first_value_decoding_names(pairs, name)

@@ -13,7 +13,7 @@ from ingest.beacon import Beacon
 VERSION = 1
 
 
-class UnreadableLine(Exception):  # noqa: N818
+class UnreadableLine(Exception):
     """This line is none of ours: write it to `rejected` with the reason.
 
     Attributes:
