@@ -1,0 +1,172 @@
+"""The read model's file: rows, positions and Kafka offsets move on together in one SQLite transaction."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from pipeline.report.record import Batch, Position, RowKey
+from pipeline.report.schema import TABLES, Table, statements, version
+
+log = logging.getLogger(__name__)
+
+# Rows are also dropped here, a day after the catalog's retention: a report that was away for longer
+# than Kafka keeps tombstones would otherwise keep what they ended.
+SLACK_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which topic the rows came from.
+
+    Attributes:
+        topic: the topic's own id; a deleted and created topic has another one.
+        ends: end offset of each partition; lower than what was read means another log.
+    """
+
+    topic: str
+    ends: dict[int, int]
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file to write."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    # NORMAL may forget the last transactions at a power cut, rows and offsets alike: they are read again.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA cache_size = -65536")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    return connection
+
+
+def remove(path: Path) -> None:
+    """Delete the file and what SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+class ReadModel:
+    """The one writer of the file. Not for several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.revision = 0
+        self.positions: dict[int, Position] = {}
+        self.next_offsets: dict[int, int] = {}
+        self.complete = False
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self, identity: Identity) -> None:
+        """Open the file and go on where it was, or begin an empty one where it does not fit."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        doubt = self._doubt(identity)
+        if doubt is not None:
+            log.warning("read model is built again from Kafka: %s", doubt)
+            self.close()
+            remove(self.path)
+            self._create(identity)
+        self._load()
+
+    def _doubt(self, identity: Identity) -> str | None:
+        """Return why the file cannot be gone on with, or None."""
+        if not self.path.exists():
+            return "no file"
+        try:
+            self._connection = connect(self.path)
+            meta = dict(self._connection.execute("SELECT name, value FROM meta"))
+            stored = dict(self._connection.execute("SELECT part, next FROM progress"))
+        except sqlite3.DatabaseError as error:
+            return f"the file cannot be read ({error})"
+        if meta.get("schema") != version():
+            return "another catalog"
+        if meta.get("topic") != identity.topic:
+            return "another topic"
+        if any(identity.ends.get(part, 0) < following for part, following in stored.items()):
+            return "the topic ends before what was read"
+        return None
+
+    def _create(self, identity: Identity) -> None:
+        self._connection = connect(self.path)
+        self._connection.execute("BEGIN IMMEDIATE")
+        for statement in statements():
+            self._connection.execute(statement)
+        meta = {"schema": version(), "topic": identity.topic, "revision": "0", "complete": ""}
+        self._connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+        self._connection.execute("COMMIT")
+
+    def _load(self) -> None:
+        connection = self._open()
+        self.next_offsets = dict(connection.execute("SELECT part, next FROM progress"))
+        meta = dict(connection.execute("SELECT name, value FROM meta"))
+        self.revision = int(meta["revision"])
+        self.complete = bool(meta["complete"])
+        found = connection.execute('SELECT part, "offset", time, ledger FROM position')
+        self.positions = {part: Position(part, at, ms, orjson.loads(led)) for part, at, ms, led in found}
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise RuntimeError("the read model is not open")
+        return self._connection
+
+    def apply(self, batch: Batch) -> None:
+        """Write one batch whole, or nothing of it."""
+        connection = self._open()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for table, rows in batch.rows.items():
+                self._write_rows(connection, table, rows)
+            connection.executemany(
+                "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)",
+                [
+                    (p.partition, p.offset, p.time, orjson.dumps(p.ledger).decode())
+                    for p in batch.positions.values()
+                ],
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO progress VALUES (?, ?)", batch.next_offsets.items()
+            )
+            connection.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (str(self.revision + 1),))
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.rollback()
+            raise
+        self.revision += 1
+        self.positions |= batch.positions
+        self.next_offsets |= batch.next_offsets
+
+    def mark_complete(self) -> None:
+        """Remember that the topic was read to its end once: from here on rows only move on."""
+        self._open().execute("UPDATE meta SET value = 'yes' WHERE name = 'complete'")
+        self.complete = True
+
+    @staticmethod
+    def _write_rows(
+        connection: sqlite3.Connection, table: Table, rows: dict[RowKey, tuple[int, ...] | None]
+    ) -> None:
+        kept = [key + sums for key, sums in rows.items() if sums is not None]
+        ended = [key for key, sums in rows.items() if sums is None]
+        connection.executemany(table.upsert(), kept)
+        connection.executemany(table.delete(), ended)
+
+    def expire(self) -> int:
+        """Drop rows whose retention is long over by the newest beacon's time; return how many."""
+        newest = max((p.time for p in self.positions.values()), default=0) // 1000
+        connection = self._open()
+        dropped = 0
+        for table in TABLES.values():
+            before = newest - table.window.keep_seconds - table.window.seconds - SLACK_SECONDS
+            done = connection.execute(
+                f'DELETE FROM "{table.name}" WHERE block < ?', (before // table.block * table.block,)
+            )
+            dropped += done.rowcount
+        return dropped
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

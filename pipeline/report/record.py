@@ -1,0 +1,111 @@
+"""What a record of topic `windows` says to the read model: a row, the end of a row, or a position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from pipeline.report.schema import METRIC_NAMES, TABLES, Table
+
+LARGEST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it came from Kafka."""
+
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Every beacon of `partition` up to `offset` is in the rows; the newest one came at `time` (ms)."""
+
+    partition: int
+    offset: int
+    time: int
+    ledger: dict[str, int]
+
+
+RowKey = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a run of records changes; of one row the last record counts.
+
+    Attributes:
+        rows: per table, the row's key columns and its metrics in catalog order, or None: the row ends.
+        positions: the last position of each partition.
+        next_offsets: per partition, the offset after the last record.
+        unreadable: records that say nothing to this catalog.
+    """
+
+    rows: dict[Table, dict[RowKey, tuple[int, ...] | None]] = field(default_factory=dict)
+    positions: dict[int, Position] = field(default_factory=dict)
+    next_offsets: dict[int, int] = field(default_factory=dict)
+    unreadable: int = 0
+
+    def add(self, record: Record) -> None:
+        """Take one record in; a record of another catalog is counted and passed over."""
+        self.next_offsets[record.partition] = record.offset + 1
+        try:
+            key = orjson.loads(record.key)
+            value = None if record.value is None else orjson.loads(record.value)
+            if "position" in key:
+                self._add_position(int(key["position"]), value)
+            else:
+                self._add_row(key, value)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.unreadable += 1
+
+    def _add_position(self, partition: int, value: dict[str, Any] | None) -> None:
+        if value is None:
+            self.positions.pop(partition, None)
+            return
+        ledger = {str(name): int(count) for name, count in value.get("ledger", {}).items()}
+        self.positions[partition] = Position(partition, int(value["offset"]), int(value["time"]), ledger)
+
+    def _add_row(self, key: dict[str, Any], value: dict[str, Any] | None) -> None:
+        table = TABLES[key["set"], key["window"]]
+        start: int = key["start"]
+        dimensions = [key[name] for name in table.dimensions]
+        row_key = (start // table.block * table.block, *dimensions, start, int(key["partition"]))
+        sums = None if value is None else tuple([value.get(name, 0) for name in METRIC_NAMES])
+        # One row that SQLite cannot hold would stop every row behind it for good.
+        if not all(type(text) is str for text in dimensions) or max(sums or (0,)) > LARGEST:
+            raise ValueError
+        self.rows.setdefault(table, {})[row_key] = sums
+
+
+def fold(records: Iterable[Record]) -> Batch:
+    """Return what these records change, in order."""
+    batch = Batch()
+    for record in records:
+        batch.add(record)
+    return batch
+
+
+def is_position(record: Record) -> bool:
+    """Tell whether this record ends a checkpoint."""
+    return record.key.startswith(b'{"position"')
+
+
+def whole_checkpoints(records: list[Record]) -> tuple[list[Record], list[Record]]:
+    """Split records into those up to each partition's last position, and the rest in order.
+
+    The rest waits for its position, so that a read never sees half a checkpoint.
+    """
+    last: dict[int, int] = {}
+    for index, record in enumerate(records):
+        if is_position(record):
+            last[record.partition] = index
+    ready = [r for i, r in enumerate(records) if i <= last.get(r.partition, -1)]
+    rest = [r for i, r in enumerate(records) if i > last.get(r.partition, -1)]
+    return ready, rest

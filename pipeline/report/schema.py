@@ -1,0 +1,94 @@
+"""The read model's tables, derived from the catalog: one per dimension set and window."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from pipeline.catalog import METRICS, SETS, WINDOWS, DimensionSet, Window
+
+# Raised by hand when a table changes in a way that the catalog does not show.
+LAYOUT = 1
+
+METRIC_NAMES: tuple[str, ...] = tuple(metric.name for metric in METRICS)
+
+
+def block_seconds(window: Window) -> int:
+    """Return the length of a block: 60 windows, an hour at most, a window at least.
+
+    A table is ordered by block, then dimensions, then start. So one entry's two hours are three short
+    scans, and all entries of one hour are one: neither question reads what the other one needs.
+    """
+    return max(window.seconds, min(60 * window.seconds, 3600))
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Where the rows of one dimension set and window are kept.
+
+    Attributes:
+        name: made of catalog words only.
+        dimensions: its dimension columns, in key order.
+        window: the window of its rows.
+        block: length of a block in seconds.
+    """
+
+    name: str
+    dimensions: tuple[str, ...]
+    window: Window
+    block: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Return the primary key's columns."""
+        return ("block", *self.dimensions, "start", "part")
+
+    def create(self) -> str:
+        """Return the statement that creates it."""
+        texts = "".join(f'"{name}" TEXT NOT NULL, ' for name in self.dimensions)
+        sums = "".join(f'"{name}" INTEGER NOT NULL, ' for name in METRIC_NAMES)
+        key = ", ".join(f'"{name}"' for name in self.key)
+        return (
+            f'CREATE TABLE "{self.name}" (block INTEGER NOT NULL, {texts}start INTEGER NOT NULL, '
+            f"part INTEGER NOT NULL, {sums}PRIMARY KEY ({key})) WITHOUT ROWID"
+        )
+
+    def upsert(self) -> str:
+        """Return the statement that puts one row: key columns, then every metric."""
+        marks = ", ".join("?" * (len(self.key) + len(METRIC_NAMES)))
+        return f'INSERT OR REPLACE INTO "{self.name}" VALUES ({marks})'
+
+    def delete(self) -> str:
+        """Return the statement that removes one row by its key."""
+        where = " AND ".join(f'"{name}" = ?' for name in self.key)
+        return f'DELETE FROM "{self.name}" WHERE {where}'
+
+
+def table_of(dimensions: DimensionSet, window: Window) -> Table:
+    """Return the table of this set and window."""
+    return Table(
+        f"rows_{dimensions.name}_{window.name}", dimensions.dimensions, window, block_seconds(window)
+    )
+
+
+TABLES: dict[tuple[str, str], Table] = {
+    (dimensions.name, window.name): table_of(dimensions, window) for dimensions in SETS for window in WINDOWS
+}
+
+OTHER_TABLES: tuple[str, ...] = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE progress (part INTEGER PRIMARY KEY, next INTEGER NOT NULL)",
+    'CREATE TABLE position (part INTEGER PRIMARY KEY, "offset" INTEGER NOT NULL, '
+    "time INTEGER NOT NULL, ledger TEXT NOT NULL)",
+)
+
+
+def statements() -> tuple[str, ...]:
+    """Return every statement that makes an empty read model."""
+    return (*OTHER_TABLES, *(table.create() for table in TABLES.values()))
+
+
+def version() -> str:
+    """Return a digest of the tables: a file that carries another one is built again."""
+    text = "\n".join((str(LAYOUT), *statements()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
