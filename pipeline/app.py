@@ -1,0 +1,141 @@
+"""THE LINE of a worker: beacons come from Kafka through a Faust agent, and go to the partition's owner.
+
+topic beacons -> fetch -> Faust agent -> owner.take -> partition: accept, judge, fold
+every second:  owner.checkpoint -> one transaction a partition
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from pipeline.catalog import SETS, WINDOWS
+from pipeline.changelog import Topics
+from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, WorkerSettings
+from pipeline.fetch import Fetch, Transport
+from pipeline.metrics import WorkerMetrics
+from pipeline.owner import Owner, Place
+from pipeline.partition import Rules
+from pipeline.windows import Shape
+
+log = logging.getLogger(__name__)
+
+
+class Line:
+    """A worker's parts, put together."""
+
+    def __init__(
+        self, kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings, topic_id: str
+    ) -> None:
+        """Build everything; nothing runs yet."""
+        self.topics = Topics.of(line.topic_prefix)
+        self.group = line.topic_prefix + "pipeline"
+        self.metrics = WorkerMetrics()
+        self.fetch = Fetch(kafka.librdkafka(), self.topics.beacons)
+        place = Place(
+            kafka.librdkafka(),
+            self.topics,
+            self.group,
+            worker.state_dir or line.data_dir / "state" / worker.id,
+            topic_id,
+            worker.checkpoint_ms / 1000,
+            worker.checkpoint_cells,
+        )
+        self.owner = Owner(place, rules_of(line, worker), self.fetch, self.metrics)
+        self.metrics.watch(self.owner.held)
+        self.app = _faust_app(kafka, worker, self.group, place)
+        self.app.transport = Transport([*self.app.conf.broker_consumer], self.app, self.fetch)
+        self._checkpoint_s = place.checkpoint_s
+        self._wire()
+
+    def _wire(self) -> None:
+        app, owner = self.app, self.owner
+        beacons = app.topic(self.topics.beacons, value_serializer="raw", key_serializer="raw", acks=True)
+
+        @app.agent(beacons, name="count")
+        async def count(stream: Any) -> None:
+            async for event in stream.noack().events():
+                await owner.take(event.message.partition, event.value, event.ack)
+
+        @app.on_partitions_assigned.connect
+        async def assigned(sender: Any, assigned: Iterable[TP], **_: Any) -> None:
+            await owner.assign(tp.partition for tp in assigned if tp.topic == beacons.get_topic_name())
+
+        @app.on_partitions_revoked.connect
+        async def revoked(sender: Any, revoked: Iterable[TP], **_: Any) -> None:
+            await owner.settle()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Count until told to stop; then write what is folded and leave the group.
+
+        Raises:
+            RuntimeError: Faust gave up. The process should end, and be started again.
+        """
+        await self.app.start()
+        crashed = asyncio.ensure_future(self.app.wait_until_stopped())
+        stopping = asyncio.ensure_future(stop.wait())
+        while not stopping.done() and not crashed.done():
+            await asyncio.wait([stopping, crashed], timeout=self._checkpoint_s, return_when="FIRST_COMPLETED")
+            self.owner.checkpoint()
+            await self.owner.follow_retention()
+        await self.owner.close()
+        if crashed.done():
+            raise RuntimeError("Faust stopped by itself")
+        crashed.cancel()
+        await self.app.stop()
+        self.fetch.close()
+
+
+def rules_of(line: LineSettings, worker: WorkerSettings) -> Rules:
+    """Return what this line counts and how.
+
+    Raises:
+        RefusedSetting: a window or set is not in the catalog.
+    """
+    windows = _chosen("WORKER_WINDOWS", worker.windows, {window.name: window for window in WINDOWS})
+    sets = _chosen("WORKER_SETS", worker.sets, {kept.name: kept for kept in SETS})
+    return Rules(
+        Shape.of(tuple(windows), tuple(sets)),
+        worker.dedupe_by == "pair",
+        worker.dedupe_horizon_s,
+        worker.max_entries,
+        max(1000, worker.cache_rows // line.partitions),
+    )
+
+
+def _chosen(setting: str, names: str, known: dict[str, Any]) -> list[Any]:
+    chosen = [name.strip() for name in names.split(",") if name.strip()] or list(known)
+    for name in chosen:
+        if name not in known:
+            raise RefusedSetting(f"{setting}: {name!r} is not in the catalog: {', '.join(known)}")
+    return [known[name] for name in chosen]
+
+
+def _faust_app(kafka: KafkaSettings, worker: WorkerSettings, group: str, place: Place) -> faust.App:
+    place.state_dir.mkdir(parents=True, exist_ok=True)
+    return faust.App(
+        group,
+        broker=["kafka://" + address for address in kafka.bootstrap.split(",")],
+        datadir=str(place.state_dir / "faust"),
+        autodiscover=False,
+        # Its web server listens everywhere and serves tables by key; ours is pipeline/health.py.
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        broker_session_timeout=worker.session_timeout_ms / 1000,
+        broker_heartbeat_interval=worker.session_timeout_ms / 1000 / 5,
+        # The consumer thread fetches nothing, so it looks idle to aiokafka: it is not.
+        broker_max_poll_interval=1_000_000.0,
+        broker_commit_interval=3.0,
+        consumer_group_instance_id=worker.instance_id or None,
+        stream_buffer_maxsize=16,
+        stream_wait_empty=False,
+        # What is folded is in the checkpoint, not in Faust: nothing to wait for at a rebalance.
+        stream_recovery_delay=0.0,
+        producer_acks=-1,
+    )

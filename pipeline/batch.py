@@ -1,0 +1,127 @@
+"""What one checkpoint writes, and how its parts look in Kafka and in the store."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import orjson
+
+# A mark: digest of the identity, place of the first sighting, its receive time in Unix seconds.
+Mark = tuple[bytes, int, int]
+
+DIGEST_BYTES = 16
+# Bytes of one `seen` record stay well below Kafka's 1 MiB: 28 bytes a mark before compression.
+MARKS_PER_RECORD = 16_000
+_MARKS_VERSION = b"\x01"
+_LINE_BITS = 16
+
+
+def place_of(offset: int, line: int) -> int:
+    """Return where a beacon lies: its record's offset and its line in the record, as one number in log order."""
+    return offset << _LINE_BITS | line
+
+
+def offset_of(place: int) -> int:
+    """Return the record offset of a place."""
+    return place >> _LINE_BITS
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The beacon offset that a partition's state includes, and what proves the batch that led to it.
+
+    Attributes:
+        previous: the position before this batch; -1 before the first.
+        offset: every beacon record up to here is in rows, marks and dead letters.
+        time: receive time of the latest beacon, Unix milliseconds.
+        rows: rows in this batch, without tombstones. checksum: theirs, see windows.checksum_of.
+        marks: marks in this batch.
+        ledger: what became of the partition's beacons since its beginning, by outcome.
+        added: the part of the ledger that this batch added.
+        topic: id of the beacons topic that the offsets are of.
+    """
+
+    previous: int = -1
+    offset: int = -1
+    time: int = 0
+    rows: int = 0
+    checksum: int = 0
+    marks: int = 0
+    ledger: dict[str, int] = field(default_factory=dict)
+    added: dict[str, int] = field(default_factory=dict)
+    topic: str = ""
+
+    def value(self) -> bytes:
+        """Return its value in topic `windows`."""
+        return orjson.dumps(self)
+
+    @classmethod
+    def read(cls, value: bytes) -> Position:
+        """Return the position of a record of topic `windows`."""
+        return cls(**orjson.loads(value))
+
+
+def position_key(partition: int) -> bytes:
+    """Return the key of a partition's position row in topic `windows`."""
+    return b'{"position":%d}' % partition
+
+
+def is_position_key(key: bytes) -> bool:
+    """Tell a position row from the rows of windows."""
+    return key.startswith(b'{"position":')
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One checkpoint of one partition: all of it is written, or none.
+
+    Attributes:
+        rows: key and value of every changed row.
+        expired: keys of rows whose retention is over; tombstones in Kafka, gone from the store.
+        marks: identities seen for the first time.
+        dead: reason and value of every dead letter.
+        position: what the state includes once this is written.
+    """
+
+    rows: list[tuple[bytes, bytes]]
+    expired: list[bytes]
+    marks: list[Mark]
+    dead: list[tuple[bytes, bytes]]
+    position: Position
+
+
+def pack_marks(marks: list[Mark]) -> bytes:
+    """Return marks as the value of a `seen` record.
+
+    By column, little-endian: version byte, all digests, all places (8 bytes), all times (4 bytes). Digests do
+    not compress; places and times, one behind another, do (measured with zstd: 28 bytes become 17.5).
+    """
+    places, times = array("Q", (mark[1] for mark in marks)), array("I", (mark[2] for mark in marks))
+    if sys.byteorder == "big":
+        places.byteswap()
+        times.byteswap()
+    return b"".join((_MARKS_VERSION, *(mark[0] for mark in marks), places.tobytes(), times.tobytes()))
+
+
+def unpack_marks(value: bytes) -> Iterator[Mark]:
+    """Yield the marks of a `seen` record.
+
+    Raises:
+        ValueError: the value is none that pack_marks wrote.
+    """
+    count, rest = divmod(len(value) - 1, DIGEST_BYTES + 12)
+    if value[:1] != _MARKS_VERSION or rest:
+        raise ValueError("unreadable seen record")
+    places, times = array("Q"), array("I")
+    end_of_digests = 1 + count * DIGEST_BYTES
+    places.frombytes(value[end_of_digests : end_of_digests + 8 * count])
+    times.frombytes(value[end_of_digests + 8 * count :])
+    if sys.byteorder == "big":
+        places.byteswap()
+        times.byteswap()
+    for number in range(count):
+        start = 1 + number * DIGEST_BYTES
+        yield value[start : start + DIGEST_BYTES], places[number], times[number]

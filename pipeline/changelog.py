@@ -1,0 +1,226 @@
+"""The changelog of one partition: one transaction writes a checkpoint, a replay reads it back.
+
+Blocking calls of librdkafka: run them in an executor thread. After any error the object is thrown away, never
+used again: no client library here speaks KIP-890, so a producer with an unknown result may not begin another
+transaction (reliability.md 1.1, guard 1); a new one's init_transactions fences whatever is still under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from pipeline.batch import MARKS_PER_RECORD as PER_RECORD
+from pipeline.batch import Batch, pack_marks, position_key
+
+POLL_S = 1.0
+
+
+class Lost(Exception):
+    """This partition's state can no longer be written from here: forget it, open it again if it is still ours.
+
+    Attributes:
+        fenced: another owner has taken the partition.
+    """
+
+    def __init__(self, why: str, fenced: bool = False) -> None:
+        super().__init__(why)
+        self.fenced = fenced
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Names of the topics of this line, prefix included."""
+
+    beacons: str
+    windows: str
+    seen: str
+    rejected: str
+    ingests: str
+
+    @classmethod
+    def of(cls, prefix: str) -> Topics:
+        """Return the names behind a prefix."""
+        return cls(*(prefix + name for name in ("beacons", "windows", "seen", "rejected", "ingests")))
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One record of a state topic, as a replay yields it."""
+
+    topic: str
+    offset: int
+    key: bytes
+    value: bytes | None
+
+
+class Changelog:
+    """Writes checkpoints of one partition, fencing every earlier owner."""
+
+    def __init__(self, kafka: dict[str, Any], topics: Topics, transactional_id: str, partition: int) -> None:
+        """Prepare; `kafka` is the connection part of a librdkafka configuration."""
+        self._topics = topics
+        self._partition = partition
+        self._kafka = kafka
+        self._next: dict[str, int] = {}
+        self._failed: KafkaError | None = None
+        self._producer = Producer(
+            kafka
+            | {
+                "transactional.id": transactional_id,
+                "transaction.timeout.ms": 30_000,
+                "linger.ms": 5,
+                "batch.num.messages": 100_000,
+                "batch.size": 1_000_000,
+                "queue.buffering.max.messages": 2_000_000,
+                "compression.type": "lz4",
+                "sticky.partitioning.linger.ms": 0,
+                "log.connection.close": False,
+            }
+        )
+
+    def fence(self, timeout_s: float = 30.0) -> None:
+        """End what earlier owners of the partition left open, and keep them from writing again.
+
+        Raises:
+            Lost: the broker did not answer in time, or refused.
+        """
+        try:
+            self._producer.init_transactions(timeout_s)
+        except KafkaException as error:
+            raise _lost("init_transactions", error) from error
+
+    def go_on_from(self, offsets: dict[str, int]) -> None:
+        """Take the next changelog offsets that a replay came to."""
+        self._next = dict(offsets)
+
+    def commit(self, batch: Batch, timeout_s: float = 20.0) -> dict[str, int]:
+        """Write a checkpoint in one transaction; return the next changelog offset by state topic.
+
+        Raises:
+            Lost: it is unknown, or known not to be, committed. Nothing more can be written here.
+        """
+        producer, topics = self._producer, self._topics
+        self._failed = None
+        try:
+            producer.begin_transaction()
+            self._produce(topics.windows, [{"key": key, "value": value} for key, value in batch.rows])
+            self._produce(topics.windows, [{"key": key, "value": None} for key in batch.expired])
+            self._produce(topics.rejected, [{"key": key, "value": value} for key, value in batch.dead])
+            position = batch.position
+            for start in range(0, len(batch.marks), PER_RECORD):
+                key = b"%d-%d" % (position.previous, position.offset)
+                value = pack_marks(batch.marks[start : start + PER_RECORD])
+                producer.produce(topics.seen, value, key, self._partition, on_delivery=self._delivered)
+            producer.produce(
+                topics.windows,
+                position.value(),
+                position_key(self._partition),
+                self._partition,
+                on_delivery=self._delivered,
+            )
+            if producer.flush(timeout_s):
+                raise Lost("checkpoint not delivered in time")
+            if self._failed is not None:
+                raise Lost(f"checkpoint not delivered: {self._failed.str()}")
+            producer.commit_transaction(timeout_s)
+        except KafkaException as error:
+            raise _lost("commit", error) from error
+        except BufferError as error:
+            raise Lost("producer queue full") from error
+        return dict(self._next)
+
+    def _produce(self, topic: str, messages: list[dict[str, bytes | None]]) -> None:
+        if not messages:
+            return
+        queued = self._producer.produce_batch(topic, messages, partition=self._partition)
+        if queued != len(messages):
+            raise Lost(f"only {queued} of {len(messages)} records queued")
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failed = error
+            return
+        self._next[message.topic()] = message.offset() + 1
+
+    def replay(
+        self, offsets: dict[str, int], on_low: Callable[[str, int, int, int], None]
+    ) -> Iterator[Replayed]:
+        """Yield what the state topics hold for this partition from these offsets to their end.
+
+        Only committed records. `on_low(topic, wanted, low, high)` hears of an offset outside of the log.
+
+        Raises:
+            Lost: Kafka did not answer.
+        """
+        consumer = Consumer(
+            self._kafka
+            | {
+                "group.id": "unused",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,
+                "auto.offset.reset": "earliest",
+            }
+        )
+        try:
+            yield from self._replay(consumer, offsets, on_low)
+        except KafkaException as error:
+            raise _lost("replay", error) from error
+        finally:
+            consumer.close()
+
+    def _replay(
+        self, consumer: Consumer, offsets: dict[str, int], on_low: Callable[[str, int, int, int], None]
+    ) -> Iterator[Replayed]:
+        assigned = []
+        for topic in (self._topics.seen, self._topics.windows):
+            wanted = offsets.get(topic, OFFSET_BEGINNING)
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, self._partition), timeout=30)
+            if wanted != OFFSET_BEGINNING and not low <= wanted <= high:
+                on_low(topic, wanted, low, high)
+                wanted = OFFSET_BEGINNING
+            assigned.append(TopicPartition(topic, self._partition, wanted))
+        consumer.assign(assigned)
+        unfinished = {part.topic for part in assigned}
+        silent_s = 0.0
+        while unfinished:
+            messages = consumer.consume(10_000, POLL_S)
+            silent_s = 0.0 if messages else silent_s + POLL_S
+            if silent_s > 30:
+                raise Lost("replay: Kafka is silent")
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    yield Replayed(message.topic(), message.offset(), message.key(), message.value())
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    unfinished.discard(message.topic())
+                elif not error.retriable() and not error.code() == KafkaError._TRANSPORT:
+                    raise KafkaException(error)
+
+    def close(self) -> None:
+        """Let the producer go; what it has not committed is aborted by the next owner."""
+        self._producer.purge()
+        self._producer.close()
+
+
+def _lost(doing: str, error: KafkaException) -> Lost:
+    kafka_error = error.args[0]
+    fenced = kafka_error.code() in (
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+    )
+    return Lost(f"{doing}: {kafka_error.str()}", fenced)

@@ -1,0 +1,118 @@
+"""Every setting of worker, topics and commands: read once from the environment, frozen, units in names."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class RefusedSetting(SystemExit):
+    """The operator must change a setting: the process ends with status 2 and one line that says which."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+class KafkaSettings(BaseSettings):
+    """How every client reaches Kafka; names in the environment start with KAFKA_."""
+
+    model_config = SettingsConfigDict(env_prefix="KAFKA_", frozen=True)
+
+    bootstrap: str = Field("127.0.0.1:9092", description="host:port[,host:port]")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] = "SCRAM-SHA-512"
+    sasl_username: str = ""
+    sasl_password_file: Path | None = Field(None, description="file whose first line is the password")
+    ca_file: Path | None = Field(None, description="PEM of the brokers' certificate authority")
+    cert_file: Path | None = Field(None, description="PEM of our certificate, for mTLS")
+    key_file: Path | None = Field(None, description="PEM of our key, for mTLS")
+
+    def password(self) -> str:
+        """Return the SASL password ("" without a file)."""
+        if self.sasl_password_file is None:
+            return ""
+        return self.sasl_password_file.read_text().splitlines()[0]
+
+    def librdkafka(self) -> dict[str, Any]:
+        """Return the connection part of a librdkafka configuration."""
+        settings: dict[str, Any] = {"bootstrap.servers": self.bootstrap}
+        if self.security_protocol != "PLAINTEXT":
+            settings["security.protocol"] = self.security_protocol
+        if self.security_protocol.startswith("SASL"):
+            settings |= {
+                "sasl.mechanism": self.sasl_mechanism,
+                "sasl.username": self.sasl_username,
+                "sasl.password": self.password(),
+            }
+        for key, file in (
+            ("ssl.ca.location", self.ca_file),
+            ("ssl.certificate.location", self.cert_file),
+            ("ssl.key.location", self.key_file),
+        ):
+            if file is not None:
+                settings[key] = str(file)
+        return settings
+
+
+class LineSettings(BaseSettings):
+    """What all processes of one line share."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    topic_prefix: str = Field("", description="put before every topic, group and transactional id")
+    partitions: int = Field(8, ge=1, description="of every topic; fixed for the life of the state")
+    replication: int = Field(1, ge=1, description="copies of every topic; 3 on a real cluster")
+    data_dir: Path = Path("var")
+    log_format: Literal["console", "json"] = "console"
+
+
+class WorkerSettings(BaseSettings):
+    """The worker's own settings; names in the environment start with WORKER_."""
+
+    model_config = SettingsConfigDict(env_prefix="WORKER_", frozen=True)
+
+    id: str = Field("worker", description="distinct per worker; names its state folder")
+    state_dir: Path | None = Field(None, description="RocksDB files; default DATA_DIR/state/<id>")
+    host: str = Field("127.0.0.1", description="where /health, /ready and /metrics listen")
+    port: int = Field(0, ge=0, le=65535, description="of /health, /ready and /metrics; 0: none")
+    checkpoint_ms: int = Field(1000, ge=50, description="between two checkpoints of a partition")
+    checkpoint_cells: int = Field(20_000, ge=1, description="changed cells that force a checkpoint")
+    dedupe_by: Literal["segment", "pair"] = "segment"
+    dedupe_horizon_s: int = Field(86_400, ge=60, description="a repeat later than this counts again")
+    max_entries: int = Field(50_000, ge=1, description="entry rows per partner, window and partition")
+    cache_rows: int = Field(200_000, ge=1000, description="rows kept decoded in memory, whole worker")
+    session_timeout_ms: int = Field(10_000, ge=6000, description="silence after which others take over")
+    instance_id: str = Field("", description="static group membership: set it, and a restart moves nothing")
+    windows: str = Field("", description="comma-separated part of the catalog's windows; empty: all")
+    sets: str = Field("", description="comma-separated part of the catalog's sets; empty: all")
+
+
+def read_settings(kind: type[Any], environment: Mapping[str, str] | None = None) -> Any:
+    """Return the settings of one kind from the environment.
+
+    Raises:
+        RefusedSetting: a name with this kind's prefix is unknown (the nearest known one is named), or a
+            value does not fit. A typo must not run with a default in silence.
+    """
+    environment = os.environ if environment is None else environment
+    prefix = str(kind.model_config.get("env_prefix") or "")
+    known = {prefix + name.upper() for name in kind.model_fields}
+    if prefix:
+        for name in environment:
+            if name.startswith(prefix) and name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise RefusedSetting(f"unknown setting {name}{hint}")
+    try:
+        return kind()
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        name = prefix + str(first["loc"][0]).upper()
+        raise RefusedSetting(f"setting {name}={environment.get(name, '')!r}: {first['msg']}") from wrong

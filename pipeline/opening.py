@@ -1,0 +1,134 @@
+"""Open a partition: fence its earlier owners, bring the store to the changelog's end, judge that end, go on."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from pipeline.batch import Mark, Position, is_position_key, unpack_marks
+from pipeline.changelog import Changelog, Topics
+from pipeline.partition import Partition, Rules
+from pipeline.store import Store
+from pipeline.tail import Tail, Verdict
+from pipeline.windows import row_id_of, row_offset
+
+log = logging.getLogger(__name__)
+
+# Records written to the store at once during a replay: bounds memory, keeps the write batches cheap.
+CHUNK_ROWS = 20_000
+CHUNK_MARKS = 100_000
+
+
+class Refused(Exception):
+    """The operator must act: this state belongs to another topic of that name."""
+
+
+def open_partition(
+    number: int, path: Path, changelog: Changelog, topics: Topics, rules: Rules, topic_id: str
+) -> tuple[Partition, Store]:
+    """Return the partition, ready for the record after its position, and its store.
+
+    Blocks: run it in an executor thread.
+
+    Raises:
+        Lost: Kafka did not answer, or another owner took the partition.
+        Refused: the state counts another topic of that name (it was deleted and created again).
+    """
+    changelog.fence()
+    store = Store(path, rules.dedupe_horizon_s)
+    try:
+        verdict, stale = _replay(store, changelog, topics)
+        position = verdict.position
+        if position.topic and topic_id and position.topic != topic_id:
+            raise Refused(
+                f"partition {number}: the state counts a topic {topics.beacons} that was deleted and created again; "
+                f"to count the new one from its start, stop the workers and run: python -m pipeline rebuild"
+            )
+        if verdict.heal_until >= 0:
+            log.warning(
+                "partition %d: its last checkpoint is torn; folding beacons %d to %d again",
+                number,
+                position.offset + 1,
+                verdict.heal_until,
+            )
+        partition = Partition(number, store, rules, position, verdict.heal_until)
+        ids = (row_id_of(key, rules.shape.windows) for key in stale)
+        partition.rewrite(row_id for row_id in ids if row_id is not None)
+    except BaseException:
+        store.close()
+        raise
+    return partition, store
+
+
+def _replay(store: Store, changelog: Changelog, topics: Topics) -> tuple[Verdict, list[bytes]]:
+    stored = store.stored()
+    offsets = dict(stored.offsets)
+    lost_place: list[str] = []
+
+    def on_outside(topic: str, wanted: int, low: int, high: int) -> None:
+        log.warning("%s: offset %d of the store is outside of the log (%d to %d)", topic, wanted, low, high)
+        if wanted > high:
+            lost_place.append(topic)
+
+    tail, replay = Tail(), _Replay(store)
+    for record in changelog.replay(offsets, on_outside):
+        if lost_place:
+            # The changelog is younger than the store: it was deleted. The store is a cache of nothing.
+            store.wipe()
+            stored, offsets, lost_place = store.stored(), {}, []
+        offsets[record.topic] = record.offset + 1
+        if record.topic == topics.seen:
+            marks = list(unpack_marks(record.value or b"\x01"))
+            tail.read_marks(record.key, len(marks))
+            replay.take_marks(marks)
+        elif is_position_key(record.key):
+            if record.value is not None:
+                tail.read_position(Position.read(record.value))
+        else:
+            replay.take_row(record.key, record.value, tail)
+    replay.write()
+    if lost_place:
+        store.wipe()
+        changelog.go_on_from({})
+        return Tail().verdict(None), []
+    verdict = tail.verdict(stored.position)
+    if verdict.heal_until < 0:
+        # A torn tail is read again until a checkpoint has healed it: what the rows include is known only from it.
+        store.restored(verdict.position, offsets)
+    changelog.go_on_from(offsets)
+    return verdict, replay.stale
+
+
+class _Replay:
+    """Collects a replay into chunks for the store."""
+
+    def __init__(self, store: Store) -> None:
+        self.stale: list[bytes] = []
+        self._store = store
+        self._rows: dict[bytes, bytes | None] = {}
+        self._marks: list[Mark] = []
+        self._highest = -1
+
+    def take_row(self, key: bytes, value: bytes | None, tail: Tail) -> None:
+        if value is not None:
+            offset = tail.read_row(key, value)
+            if offset < self._highest and self._held_offset(key) > offset:
+                self.stale.append(key)
+                return
+            self._highest = max(self._highest, offset)
+        self._rows[key] = value
+        if len(self._rows) >= CHUNK_ROWS:
+            self.write()
+
+    def take_marks(self, marks: list[Mark]) -> None:
+        self._marks += marks
+        if len(self._marks) >= CHUNK_MARKS:
+            self.write()
+
+    def write(self) -> None:
+        self._store.restore(self._rows, self._marks)
+        self._rows, self._marks = {}, []
+
+    def _held_offset(self, key: bytes) -> int:
+        value = self._rows[key] if key in self._rows else self._store.row(key)
+        return row_offset(value) if value is not None else -1

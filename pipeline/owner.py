@@ -1,0 +1,311 @@
+"""The owner of this worker's partitions: opens them, feeds them, writes their checkpoints, gives them up.
+
+Any doubt (a commit that failed or timed out, another owner, a fault of the store) has one answer: forget the
+partition's memory, close it, open it again if it is still ours. There is no other repair path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.batch import Batch
+from pipeline.changelog import Changelog, Lost, Topics
+from pipeline.fetch import Fetch, Records
+from pipeline.metrics import WorkerMetrics
+from pipeline.opening import Refused, open_partition
+from pipeline.partition import Gap, Partition, Rules
+from pipeline.store import Store
+
+log = logging.getLogger(__name__)
+
+# Records folded before others get their turn on the loop: about 20 ms of work at 12 beacons a record.
+RECORDS_A_TURN = 200
+REOPEN_FIRST_S = 0.5
+REOPEN_MOST_S = 5.0
+
+
+@dataclass(slots=True)
+class Owned:
+    """A partition that is open here.
+
+    Attributes:
+        acks: (offset, acknowledge) of events not yet in a written checkpoint.
+        writing: the checkpoint under way.
+        sought: the offset last asked for to fill a gap.
+    """
+
+    partition: Partition
+    store: Store
+    changelog: Changelog
+    acks: list[tuple[int, Callable[[], Any]]] = field(default_factory=list)
+    writing: asyncio.Task[None] | None = None
+    sought: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the owner reads and writes.
+
+    Attributes:
+        kafka: connection part of a librdkafka configuration.
+        group: name of the consumer group; transactional ids are made from it.
+        state_dir: folder of the stores.
+        topic_id: id of the beacons topic.
+        checkpoint_s: between two checkpoints of a partition. checkpoint_cells: changed cells that force one.
+    """
+
+    kafka: dict[str, Any]
+    topics: Topics
+    group: str
+    state_dir: Path
+    topic_id: str
+    checkpoint_s: float
+    checkpoint_cells: int
+
+
+class Owner:
+    """Holds the partitions that Faust's group assigns to this worker."""
+
+    def __init__(self, place: Place, rules: Rules, fetch: Fetch, metrics: WorkerMetrics) -> None:
+        """Start with no partitions."""
+        self._place = place
+        self._rules = rules
+        self._fetch = fetch
+        self._metrics = metrics
+        self._assigned: set[int] = set()
+        self._open: dict[int, Owned] = {}
+        self._opening: dict[int, asyncio.Task[None]] = {}
+        self._refused: set[int] = set()
+        self._threads = ThreadPoolExecutor(64, thread_name_prefix="partition")
+
+    # -- what it holds
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether every assigned partition is being counted."""
+        return bool(self._assigned) and self._open.keys() >= self._assigned
+
+    def held(self) -> dict[int, Partition]:
+        """Return the open partitions."""
+        return {number: owned.partition for number, owned in self._open.items()}
+
+    # -- taking and giving up
+
+    async def assign(self, numbers: Iterable[int]) -> None:
+        """Hold exactly these partitions: give up the others, open those not open, side by side."""
+        self._assigned = set(numbers)
+        log.info("assigned partitions %s", sorted(self._assigned))
+        for number in set(self._open) - self._assigned:
+            await self._give_up(number)
+        for number in self._assigned - set(self._open) - set(self._opening):
+            self._begin_opening(number, 0.0)
+
+    async def settle(self) -> None:
+        """Write what is folded, so that the next owner need not fold it again."""
+        await asyncio.gather(*(self._write_rest(owned) for owned in list(self._open.values())))
+
+    async def close(self) -> None:
+        """Write what is folded and give everything up."""
+        self._assigned = set()
+        for task in list(self._opening.values()):
+            task.cancel()
+        await asyncio.gather(*(self._give_up(number) for number in list(self._open)))
+        self._threads.shutdown(wait=False)
+
+    async def _write_rest(self, owned: Owned) -> None:
+        if owned.writing is not None:
+            await asyncio.wait([owned.writing])
+        if self._may_write(owned):
+            self._checkpoint(owned)
+        if owned.writing is not None:
+            await asyncio.wait([owned.writing])
+
+    async def _give_up(self, number: int) -> None:
+        owned = self._open.get(number)
+        if owned is None:
+            return
+        self._fetch.stop(number)
+        await self._write_rest(owned)
+        if self._open.pop(number, None) is not None:
+            await self._let_go(owned)
+
+    async def _let_go(self, owned: Owned) -> None:
+        def close() -> None:
+            owned.store.close()
+            owned.changelog.close()
+
+        await asyncio.get_running_loop().run_in_executor(self._threads, close)
+
+    def _begin_opening(self, number: int, delay_s: float) -> None:
+        task = asyncio.get_running_loop().create_task(self._keep_opening(number, delay_s))
+        self._opening[number] = task
+        task.add_done_callback(lambda _: self._opening.pop(number, None))
+
+    async def _keep_opening(self, number: int, delay_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        while number in self._assigned:
+            await asyncio.sleep(delay_s)
+            delay_s = min(REOPEN_MOST_S, max(REOPEN_FIRST_S, delay_s * 2))
+            started = time.monotonic()
+            try:
+                owned = await loop.run_in_executor(self._threads, self._open_blocking, number)
+            except Lost as lost:
+                log.warning("opening partition %d: %s; trying again in %.1f s", number, lost, delay_s)
+                continue
+            except Refused as refused:
+                log.error("%s", refused)
+                self._refused.add(number)
+                return
+            except Exception:
+                log.exception("opening partition %d failed; trying again in %.1f s", number, delay_s)
+                continue
+            if number not in self._assigned:
+                await self._let_go(owned)
+                return
+            self._metrics.opened(number, time.monotonic() - started)
+            log.info(
+                "partition %d open at %d after %.2f s",
+                number,
+                owned.partition.position,
+                time.monotonic() - started,
+            )
+            self._open[number] = owned
+            self._fetch.start(number, owned.partition.position + 1)
+            return
+
+    def _open_blocking(self, number: int) -> Owned:
+        place = self._place
+        changelog = Changelog(place.kafka, place.topics, f"{place.group}-{number}", number)
+        try:
+            path = place.state_dir / str(number)
+            partition, store = open_partition(
+                number, path, changelog, place.topics, self._rules, place.topic_id
+            )
+        except BaseException:
+            changelog.close()
+            raise
+        return Owned(partition, store, changelog)
+
+    def _doubt(self, number: int, owned: Owned, why: str, fenced: bool = False) -> None:
+        """Forget a partition whose state may not be what was written; open it again if it is still ours."""
+        if self._open.get(number) is not owned:
+            return
+        log.warning("partition %d given up at %d: %s", number, owned.partition.position, why)
+        self._metrics.given_up(number, "fenced" if fenced else "doubt")
+        del self._open[number]
+        self._fetch.stop(number)
+
+        async def reopen() -> None:
+            await self._let_go(owned)
+            if number in self._assigned and number not in self._opening:
+                self._begin_opening(number, REOPEN_FIRST_S)
+
+        self._metrics.keep(asyncio.get_running_loop().create_task(reopen()))
+
+    # -- feeding
+
+    async def take(self, number: int, records: Records, acknowledge: Callable[[], Any]) -> None:
+        """Fold what a fetch brought. Never raises: Faust would acknowledge what was not counted."""
+        for start in range(0, len(records.items), RECORDS_A_TURN):
+            owned = self._open.get(number)
+            if owned is None:
+                break
+            try:
+                owned.partition.take(records.items[start : start + RECORDS_A_TURN])
+            except Gap as gap:
+                self._fill(number, owned, gap.offset, records.items)
+                break
+            except Exception as fault:
+                log.exception("folding into partition %d failed", number)
+                self._doubt(number, owned, f"fold failed: {fault!r}")
+                break
+            if owned.partition.changed_cells >= self._place.checkpoint_cells:
+                await self._make_room(owned)
+            await asyncio.sleep(0)
+        owned = self._open.get(number)
+        if owned is not None:
+            owned.acks.append((records.offset, acknowledge))
+
+    async def _make_room(self, owned: Owned) -> None:
+        if owned.writing is not None:
+            await asyncio.wait([owned.writing])
+        if self._may_write(owned):
+            self._checkpoint(owned)
+
+    def _fill(self, number: int, owned: Owned, offset: int, items: list[tuple[int, bytes | None]]) -> None:
+        """Read again from the missing record; a record that Kafka does not give when asked is gone for good."""
+        if owned.sought == offset:
+            following = next(at for at, _ in items if at >= offset)
+            log.error(
+                "partition %d: beacon records %d to %d are gone from Kafka", number, offset, following - 1
+            )
+            owned.partition.skip_to(following)
+            offset = following
+        owned.sought = offset
+        self._fetch.start(number, offset)
+
+    async def follow_retention(self) -> None:
+        """Go on at the log's start where retention has overtaken the reader; the hole is counted and logged."""
+        while self._fetch.out_of_range:
+            number = self._fetch.out_of_range.pop()
+            owned = self._open.get(number)
+            if owned is None:
+                continue
+            loop = asyncio.get_running_loop()
+            low = await loop.run_in_executor(self._threads, self._fetch.low, number)
+            wanted = owned.partition.position + 1
+            if low > wanted:
+                log.error("partition %d: retention took beacon records %d to %d", number, wanted, low - 1)
+                owned.partition.skip_to(low)
+            else:
+                log.error("partition %d: offset %d is beyond the end of the log", number, wanted)
+                await asyncio.sleep(REOPEN_FIRST_S)
+            self._fetch.start(number, owned.partition.position + 1)
+
+    # -- checkpoints
+
+    def checkpoint(self) -> None:
+        """Begin the checkpoint of every partition that has something to write and none under way."""
+        for owned in list(self._open.values()):
+            if self._may_write(owned):
+                self._checkpoint(owned)
+
+    def _may_write(self, owned: Owned) -> bool:
+        partition = owned.partition
+        return owned.writing is None and partition.is_dirty and not partition.is_healing
+
+    def _checkpoint(self, owned: Owned) -> None:
+        batch, places = owned.partition.prepare(self._place.topic_id, time.time())
+        owned.writing = asyncio.get_running_loop().create_task(self._write(owned, batch, places))
+
+    async def _write(self, owned: Owned, batch: Batch, places: list[bytes]) -> None:
+        number, started = owned.partition.number, time.monotonic()
+
+        def write() -> None:
+            offsets = owned.changelog.commit(batch)
+            owned.store.apply(batch, places, offsets)
+
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, write)
+        except Lost as lost:
+            owned.writing = None
+            self._doubt(number, owned, str(lost), lost.fenced)
+            return
+        except Exception as fault:
+            log.exception("checkpoint of partition %d failed", number)
+            owned.writing = None
+            self._doubt(number, owned, f"checkpoint failed: {fault!r}")
+            return
+        owned.partition.written(batch)
+        owned.writing = None
+        self._metrics.wrote(number, batch, time.monotonic() - started)
+        done = batch.position.offset
+        while owned.acks and owned.acks[0][0] <= done:
+            owned.acks.pop(0)[1]()

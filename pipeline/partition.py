@@ -1,0 +1,340 @@
+"""One owner's state of one partition: accept the next record, judge its events, fold them, prepare a checkpoint.
+
+Nothing here waits: the caller reads from Kafka, writes the prepared batches, and says when they are written.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.batch import Batch, Mark, Position, place_of
+from pipeline.catalog import EventType
+from pipeline.deadletter import dead_letter
+from pipeline.event import Event, Reason, Rejected, read_event
+from pipeline.store import Store, row_place_of
+from pipeline.windows import (
+    OTHER,
+    Cells,
+    Counts,
+    Row,
+    RowId,
+    Shape,
+    checksum_of,
+    fold,
+    is_expired,
+    merge,
+    read_row,
+    roll_up,
+    row_key,
+)
+
+log = logging.getLogger(__name__)
+
+# Records with more lines than a place can number are none of ours.
+MAX_LINES = 1 << 16
+# Tombstones per checkpoint: retention never holds a checkpoint up.
+MOST_EXPIRED = 2_000
+ENTRY_ROWS = "entryRows"
+_KNOWN_TYPES = frozenset(int(kind) for kind in EventType)
+
+
+class Gap(Exception):
+    """Records are missing before the one offered: read again from `offset`."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(f"next offset is {offset}")
+        self.offset = offset
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a line counts and how, the same for all its partitions.
+
+    Attributes:
+        shape: windows and sets kept.
+        by_pair: identity is the bare pair. dedupe_horizon_s: a repeat later than this counts again.
+        max_entries: entry rows per partner and window in one partition; further entries share one row.
+        cache_rows: rows kept decoded in memory, per partition.
+    """
+
+    shape: Shape
+    by_pair: bool = False
+    dedupe_horizon_s: int = 86_400
+    max_entries: int = 50_000
+    cache_rows: int = 25_000
+
+
+@dataclass(slots=True)
+class Pending:
+    """What has been folded since the last prepared checkpoint."""
+
+    cells: Cells = field(default_factory=dict)
+    touched: dict[RowId, Row] = field(default_factory=dict)
+    marks: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    dead: list[tuple[bytes, bytes]] = field(default_factory=list)
+    ledger: Counts = field(default_factory=dict)
+
+
+class Partition:
+    """The state of one partition, held by its one owner.
+
+    Attributes:
+        number: the partition's number.
+        position: the offset of the last record folded; -1 before the first.
+    """
+
+    def __init__(
+        self, number: int, store: Store, rules: Rules, position: Position, heal_until: int = -1
+    ) -> None:
+        """Go on from a position; up to `heal_until` rows and marks may include more than it says."""
+        self.number = number
+        self.position = position.offset
+        self._committed = position
+        self._store = store
+        self._rules = rules
+        self._heal_until = heal_until
+        self._time = position.time
+        self._pending = Pending()
+        self._in_flight: Pending | None = None
+        self._rows: dict[RowId, Row] = {}
+        self._finest_s = rules.shape.windows[0].seconds
+
+    # -- accept
+
+    def take(self, records: Sequence[tuple[int, bytes | None]]) -> None:
+        """Fold the records (offset, value) that come next; those that are already in are passed over.
+
+        Raises:
+            Gap: a record is missing before one of these; those before the gap are folded.
+        """
+        events: list[tuple[int, Event]] = []
+        for offset, value in records:
+            if offset <= self.position:
+                continue
+            if offset != self.position + 1:
+                self._judge_and_fold(events)
+                raise Gap(self.position + 1)
+            self._read(offset, value, events)
+            self.position = offset
+            if offset <= self._heal_until:
+                # While healing, rows differ in what they include: each record goes to its rows at once.
+                self._judge_and_fold(events)
+                self._apply(offset)
+                events = []
+        self._judge_and_fold(events)
+
+    def rewrite(self, row_ids: Iterable[RowId]) -> None:
+        """Write these rows again with the next checkpoint: Kafka holds an older version after the newer one."""
+        row_ids = list(row_ids)
+        self._load(row_ids)
+        for row_id in row_ids:
+            self._pending.touched[row_id] = self._row(row_id)
+
+    def skip_to(self, offset: int) -> None:
+        """Go on at `offset`: what lay before it is gone from Kafka. The hole is in the ledger."""
+        self._count("lostOffsets", offset - self.position - 1)
+        self.position = offset - 1
+
+    def _read(self, offset: int, value: bytes | None, events: list[tuple[int, Event]]) -> None:
+        lines = (value or b"").split(b"\n")
+        self._count("beacons", len(lines))
+        if len(lines) > MAX_LINES:
+            self._reject(offset, 0, value or b"", Reason.UNREADABLE_LINE, len(lines))
+            return
+        by_pair = self._rules.by_pair
+        for number, line in enumerate(lines):
+            try:
+                events.append((place_of(offset, number), read_event(line, by_pair)))
+            except Rejected as rejected:
+                self._reject(offset, number, line, rejected.reason)
+            except Exception:
+                # A beacon that this version trips over: kept for a later one, its neighbours counted.
+                log.exception("reading a beacon failed at partition %d offset %d", self.number, offset)
+                self._reject(offset, number, line, Reason.FAULT)
+
+    def _reject(self, offset: int, line: int, raw: bytes, reason: Reason, beacons: int = 1) -> None:
+        self._count("rejected", beacons)
+        self._count("rejected." + reason, beacons)
+        self._pending.dead.append((reason.encode(), dead_letter(reason, self.number, offset, line, raw)))
+
+    # -- judge and fold
+
+    def _judge_and_fold(self, events: list[tuple[int, Event]]) -> None:
+        if not events:
+            return
+        pending, marks = self._pending, self._pending.marks
+        cells, finest_s, horizon_s = pending.cells, self._finest_s, self._rules.dedupe_horizon_s
+        known = self._known(events)
+        unique = unknown = duplicates = 0
+        for place, event in events:
+            identity, seconds = event.identity, event.time // 1000
+            first = marks.get(identity) or known.get(identity)
+            if first is not None and first[0] != place and abs(seconds - first[1]) < horizon_s:
+                duplicates += 1
+                continue
+            if first is None or first[0] != place:
+                marks[identity] = (place, seconds)
+            self._time = max(self._time, event.time)
+            if event.type in _KNOWN_TYPES:
+                unique += 1
+                if event.amounts:
+                    fold(cells, event, finest_s)
+            else:
+                unknown += 1
+            for name in event.bad:
+                self._count("badValues." + name, 1)
+        self._count("unique", unique)
+        self._count("unknownTypes", unknown)
+        self._count("duplicates", duplicates)
+
+    def _known(self, events: list[tuple[int, Event]]) -> dict[bytes, tuple[int, int]]:
+        """Return the first sightings that lie in the store or in the checkpoint under way."""
+        pending = self._pending.marks
+        wanted = {event.identity for _, event in events if event.identity not in pending}
+        known: dict[bytes, tuple[int, int]] = {}
+        if self._in_flight is not None:
+            in_flight = self._in_flight.marks
+            known = {identity: in_flight[identity] for identity in wanted if identity in in_flight}
+            wanted.difference_update(known)
+        times = [event.time for _, event in events]
+        return known | self._store.marks(list(wanted), min(times) // 1000, max(times) // 1000)
+
+    def _count(self, outcome: str, number: int) -> None:
+        if number:
+            ledger = self._pending.ledger
+            ledger[outcome] = ledger.get(outcome, 0) + number
+
+    # -- rows
+
+    def _apply(self, offset: int) -> None:
+        """Add the cells, which include every record up to `offset`, to their rows."""
+        pending = self._pending
+        if not pending.cells:
+            return
+        added = roll_up(pending.cells, self._rules.shape)
+        pending.cells = {}
+        self._load(added)
+        windows, now_s = self._rules.shape.windows, self._time / 1000
+        now_touched: set[RowId] = set()
+        for row_id, counts in added.items():
+            if is_expired(windows[row_id[0]], row_id[1], now_s):
+                self._count("expired", 1)
+                continue
+            row = self._row(row_id)
+            # Only after a torn checkpoint does a row include a record that the position does not.
+            if row.offset < offset or row.id in now_touched:
+                merge(row.counts, counts)
+                row.offset = offset
+                now_touched.add(row.id)
+                pending.touched[row.id] = row
+
+    def _row(self, row_id: RowId) -> Row:
+        """Return the row to add to: a new entry over the partner's bound goes to the row of all others."""
+        row = self._rows.get(row_id)
+        if row is not None:
+            return row
+        index, start, partner, entry = row_id
+        if entry and self._rules.shape.partner_rows:
+            partner_row = self._row((index, start, partner, ""))
+            if partner_row.counts.get(ENTRY_ROWS, 0) >= self._rules.max_entries and entry != OTHER:
+                other = (index, start, partner, OTHER)
+                self._load([other])
+                return self._row(other)
+            if entry != OTHER:
+                partner_row.counts[ENTRY_ROWS] = partner_row.counts.get(ENTRY_ROWS, 0) + 1
+        row = self._rows[row_id] = Row(row_id, row_key(row_id, self._rules.shape.windows, self.number))
+        return row
+
+    def _load(self, row_ids: Iterable[RowId]) -> None:
+        """Bring the rows that the store holds into memory."""
+        windows, rows = self._rules.shape.windows, self._rows
+        missing = [row_id for row_id in row_ids if row_id not in rows]
+        keys = [row_key(row_id, windows, self.number) for row_id in missing]
+        places = [
+            (windows[row_id[0]].seconds, row_id[1], key) for row_id, key in zip(missing, keys, strict=True)
+        ]
+        for row_id, key, value in zip(missing, keys, self._store.rows(places), strict=True):
+            if value is not None:
+                rows[row_id] = read_row(row_id, key, value)
+
+    # -- checkpoint
+
+    @property
+    def is_dirty(self) -> bool:
+        """Tell whether anything has been folded that no checkpoint has."""
+        return self.position != self._committed.offset and self._in_flight is None
+
+    @property
+    def changed_cells(self) -> int:
+        """Return how much the next checkpoint would write, in cells and dead letters."""
+        return len(self._pending.cells) + len(self._pending.touched) + len(self._pending.dead)
+
+    @property
+    def is_healing(self) -> bool:
+        """Tell whether rows may still include more than the position says: no checkpoint may be written."""
+        return self.position < self._heal_until
+
+    @property
+    def committed(self) -> Position:
+        """Return the position that is written."""
+        return self._committed
+
+    def prepare(self, topic: str, now_s: float) -> tuple[Batch, list[bytes]]:
+        """Return the checkpoint of all that is folded, and per row its place in the store.
+
+        Until `written` is called no other may be prepared; folding goes on meanwhile.
+        """
+        assert self._in_flight is None and not self.is_healing
+        self._apply(self.position)
+        pending, self._pending = self._pending, Pending()
+        self._in_flight = pending
+        windows = self._rules.shape.windows
+        rows: list[tuple[bytes, bytes]] = []
+        places: list[bytes] = []
+        for row in pending.touched.values():
+            row.offset = self.position
+            rows.append((row.key, row.value()))
+            places.append(row_place_of(windows[row.id[0]].seconds, row.id[1], row.key))
+        marks: list[Mark] = [(identity, place, time_s) for identity, (place, time_s) in pending.marks.items()]
+        ledger = dict(self._committed.ledger)
+        merge(ledger, pending.ledger)
+        position = Position(
+            previous=self._committed.offset,
+            offset=self.position,
+            time=self._time,
+            rows=len(rows),
+            checksum=checksum_of(rows),
+            marks=len(marks),
+            ledger=ledger,
+            added=pending.ledger,
+            topic=topic,
+        )
+        return Batch(rows, self._expired(now_s), marks, pending.dead, position), places
+
+    def _expired(self, now_s: float) -> list[bytes]:
+        # By the line's own time as well, so that a clock that jumps ahead here expires nothing early.
+        now_s = min(now_s, self._time / 1000)
+        expired: list[bytes] = []
+        for window in self._rules.shape.windows:
+            before = int(now_s) - window.seconds - window.keep_seconds
+            if before > 0:
+                expired += self._store.oldest_rows(window.seconds, before, MOST_EXPIRED - len(expired))
+        return expired
+
+    def written(self, batch: Batch) -> None:
+        """Take notice that the prepared checkpoint is in Kafka and in the store."""
+        self._in_flight = None
+        self._committed = batch.position
+        windows = self._rules.shape.windows
+        if len(self._rows) > self._rules.cache_rows:
+            self._rows = {}
+        elif batch.expired:
+            now_s = self._time / 1000
+            self._rows = {
+                row_id: row
+                for row_id, row in self._rows.items()
+                if not is_expired(windows[row_id[0]], row_id[1], now_s)
+            }
+        self._store.drop_marks_before(self._time // 1000)

@@ -1,0 +1,223 @@
+"""The store: a partition's rows, marks and position in RocksDB. A cache: deleting it costs time, never counts.
+
+One key space, told apart by the first byte, so that one write batch is atomic over all of it. No write-ahead log: after
+a crash RocksDB holds an older whole state, with the changelog offsets that belong to it, and the changelog gives the
+rest. Keys: `r` window size (4) start (8) row key · `m` epoch (4) digest · `p`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
+
+from pipeline.batch import Batch, Mark, Position
+from pipeline.catalog import WINDOWS
+
+_STATE = b"p"
+_MARK = struct.Struct("<QI")
+_VERSION = 1
+_SECONDS = {window.name: window.seconds for window in WINDOWS}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the store holds beside rows and marks.
+
+    Attributes:
+        position: the position that its rows and marks include.
+        offsets: next changelog offset to read, by state topic.
+        version: of the layout of its keys.
+    """
+
+    position: Position | None = None
+    offsets: dict[str, int] = field(default_factory=dict)
+    version: int = _VERSION
+
+
+class Store:
+    """Rows, marks and position of one partition on local disk."""
+
+    def __init__(self, path: Path, dedupe_horizon_s: int) -> None:
+        """Open the store in the folder `path`, a new one if there is none or it is of another layout."""
+        self._path = path
+        self._horizon_s = dedupe_horizon_s
+        self._write_options = WriteOptions()
+        self._write_options.disable_wal = True
+        self._db = self._open()
+        if (raw := self._db.get(_STATE)) is not None and orjson.loads(raw)["version"] != _VERSION:
+            self.wipe()
+        self._epochs = self._epochs_held()
+
+    def _open(self) -> Rdict:
+        self._path.mkdir(parents=True, exist_ok=True)
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_write_buffer_size(8 << 20)
+        options.set_max_background_jobs(1)
+        options.set_keep_log_file_num(2)
+        # Filters and indexes stay in memory beside their open files: a miss costs 0.4 us that way, 5 us through
+        # a block cache of 32 MiB (measured, 2 million marks).
+        table = BlockBasedOptions()
+        table.set_bloom_filter(10, False)
+        table.set_block_cache(Cache(8 << 20))
+        options.set_block_based_table_factory(table)
+        return Rdict(str(self._path), options)
+
+    def wipe(self) -> None:
+        """Forget everything: the changelog holds it."""
+        self._db.close()
+        shutil.rmtree(self._path)
+        self._db = self._open()
+        self._epochs = set()
+
+    def close(self) -> None:
+        """Write what is in memory and let the folder go."""
+        self._db.flush()
+        self._db.close()
+
+    # -- what it includes
+
+    def stored(self) -> Stored:
+        """Return position and changelog offsets, empty for a new store."""
+        raw = self._db.get(_STATE)
+        if raw is None:
+            return Stored()
+        state = orjson.loads(raw)
+        position = state["position"]
+        return Stored(Position(**position) if position else None, state["offsets"])
+
+    # -- rows
+
+    def rows(self, keys: Sequence[tuple[int, int, bytes]]) -> list[bytes | None]:
+        """Return the values of rows by (window seconds, start, key), None where there is none."""
+        if not keys:
+            return []
+        values: list[bytes | None] = self._db.get([row_place_of(*key) for key in keys])
+        return values
+
+    def row(self, key: bytes) -> bytes | None:
+        """Return the value of one row by its key in topic `windows`."""
+        value: bytes | None = self._db.get(row_place(key))
+        return value
+
+    def oldest_rows(self, window_s: int, before_start: int, most: int) -> list[bytes]:
+        """Return the keys of at most `most` rows of a window that start before an instant, oldest first."""
+        found: list[bytes] = []
+        end = row_place_of(window_s, before_start, b"")
+        for key in self._db.keys(from_key=row_place_of(window_s, 0, b"")):
+            if key >= end or len(found) >= most:
+                break
+            found.append(key[13:])
+        return found
+
+    def all_rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield key and value of every row."""
+        for key, value in self._db.items(from_key=b"r"):
+            if not key.startswith(b"r"):
+                break
+            yield key[13:], value
+
+    # -- marks
+
+    def marks(self, digests: Sequence[bytes], low_s: int, high_s: int) -> dict[bytes, tuple[int, int]]:
+        """Return place and time of first sightings, for those of these identities that have one.
+
+        Args:
+            digests: identities.
+            low_s: the earliest time of their events, Unix seconds.
+            high_s: the latest. A mark further away than the horizon makes no duplicate and is not looked for.
+        """
+        found: dict[bytes, tuple[int, int]] = {}
+        low, high = low_s // self._horizon_s - 1, high_s // self._horizon_s + 1
+        for epoch in sorted(self._epochs):
+            if not low <= epoch <= high or not digests:
+                continue
+            prefix = b"m" + struct.pack(">I", epoch)
+            values = self._db.get([prefix + digest for digest in digests])
+            for digest, value in zip(digests, values, strict=True):
+                if value is not None:
+                    found[digest] = _MARK.unpack(value)
+        return found
+
+    def drop_marks_before(self, time_s: int) -> None:
+        """Forget marks that are older than the horizon at `time_s`, by whole epochs."""
+        oldest = time_s // self._horizon_s - 1
+        for epoch in [epoch for epoch in self._epochs if epoch < oldest]:
+            low, high = b"m" + struct.pack(">I", epoch), b"m" + struct.pack(">I", epoch + 1)
+            self._db.delete_range(low, high)
+            self._epochs.discard(epoch)
+
+    def _epochs_held(self) -> set[int]:
+        epochs: set[int] = set()
+        at = 0
+        while True:
+            key = next(iter(self._db.keys(from_key=b"m" + struct.pack(">I", at))), None)
+            if key is None or not key.startswith(b"m"):
+                return epochs
+            epoch: int = struct.unpack(">I", key[1:5])[0]
+            epochs.add(epoch)
+            at = epoch + 1
+
+    # -- writing
+
+    def apply(self, batch: Batch, row_keys: Iterable[bytes], offsets: dict[str, int]) -> None:
+        """Write a committed checkpoint: all of it or nothing.
+
+        Args:
+            batch: what was committed.
+            row_keys: per row of the batch its place in the store, see row_place_of.
+            offsets: next changelog offset to read, by state topic.
+        """
+        write = WriteBatch(raw_mode=True)
+        for place, (_, value) in zip(row_keys, batch.rows, strict=True):
+            write.put(place, value)
+        for key in batch.expired:
+            write.delete(row_place(key))
+        self._put_marks(write, batch.marks)
+        write.put(_STATE, orjson.dumps(Stored(batch.position, offsets)))
+        self._db.write(write, self._write_options)
+
+    def restore(self, rows: dict[bytes, bytes | None], marks: Iterable[Mark]) -> None:
+        """Write a part of a replay; only `restored` makes it count."""
+        write = WriteBatch(raw_mode=True)
+        for key, value in rows.items():
+            if value is None:
+                write.delete(row_place(key))
+            else:
+                write.put(row_place(key), value)
+        self._put_marks(write, marks)
+        self._db.write(write, self._write_options)
+
+    def restored(self, position: Position | None, offsets: dict[str, int]) -> None:
+        """Write what the state includes after a replay."""
+        write = WriteBatch(raw_mode=True)
+        write.put(_STATE, orjson.dumps(Stored(position, offsets)))
+        self._db.write(write, self._write_options)
+
+    def _put_marks(self, write: WriteBatch, marks: Iterable[Mark]) -> None:
+        horizon, pack = self._horizon_s, _MARK.pack
+        prefixes = {epoch: b"m" + struct.pack(">I", epoch) for epoch in self._epochs}
+        for digest, place, time_s in marks:
+            epoch = time_s // horizon
+            prefix = prefixes.get(epoch)
+            if prefix is None:
+                prefix = prefixes[epoch] = b"m" + struct.pack(">I", epoch)
+                self._epochs.add(epoch)
+            write.put(prefix + digest, pack(place, time_s))
+
+
+def row_place_of(window_s: int, start: int, key: bytes) -> bytes:
+    """Return where a row lies in the store: rows of a window size lie together, oldest first."""
+    return b"r" + struct.pack(">IQ", window_s, start) + key
+
+
+def row_place(key: bytes) -> bytes:
+    """Return where a row lies in the store, from its key alone."""
+    words = orjson.loads(key)
+    return row_place_of(_SECONDS.get(words["window"], 0), words["start"], key)

@@ -1,0 +1,86 @@
+"""Whether the last checkpoint in a changelog is whole: guard 2 against torn transactions.
+
+No client library here speaks KIP-890, so a late message of one transaction can tear or join another
+(reliability.md 1.1). A position row says how many rows and marks its batch has, with a checksum; this reads
+the changelog's end against it. Only the last batch is judged: compaction takes rows out of earlier ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from pipeline.batch import Position
+from pipeline.windows import row_offset
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Where to go on.
+
+    Attributes:
+        position: go on after its offset.
+        heal_until: rows and marks may include beacons up to here already; -1: all is whole.
+    """
+
+    position: Position
+    heal_until: int = -1
+
+
+@dataclass(slots=True)
+class Tail:
+    """Reads a changelog from some point to its end, record by record."""
+
+    _row_offset: int = -1
+    _rows: int = 0
+    _checksum: int = 0
+    _highest: int = -1
+    _position: Position | None = None
+    _whole: bool = True
+    _marks: dict[bytes, int] = field(default_factory=dict)
+
+    def read_row(self, key: bytes, value: bytes) -> int:
+        """Take in a row; return the beacon offset that it includes."""
+        offset = row_offset(value)
+        if offset != self._row_offset:
+            self._row_offset, self._rows, self._checksum = offset, 0, 0
+        self._rows += 1
+        self._checksum = crc32(value, crc32(key, self._checksum))
+        self._highest = max(self._highest, offset)
+        return offset
+
+    def read_marks(self, key: bytes, count: int) -> None:
+        """Take in a record of marks, by its key `previous-offset`."""
+        if key not in self._marks:
+            self._marks.clear()  # only the last batch is judged
+        self._marks[key] = self._marks.get(key, 0) + count
+
+    def read_position(self, position: Position) -> None:
+        """Take in a position row: it ends its batch."""
+        rows = self._rows if self._row_offset == position.offset else 0
+        self._whole = rows == position.rows and (not rows or self._checksum == position.checksum)
+        self._position = position
+        self._row_offset, self._rows, self._checksum = -1, 0, 0
+
+    def verdict(self, stored: Position | None) -> Verdict:
+        """Return where to go on.
+
+        Args:
+            stored: the position that the store held before this was read; None for an empty store.
+        """
+        position = self._position or stored or Position()
+        whole = self._whole
+        if self._position is not None:
+            key = b"%d-%d" % (position.previous, position.offset)
+            whole = whole and self._marks.get(key, 0) >= position.marks
+        heal_until = self._highest if self._highest > position.offset else -1
+        if not whole:
+            heal_until = max(heal_until, position.offset)
+            position = before(position)
+        return Verdict(position, heal_until)
+
+
+def before(position: Position) -> Position:
+    """Return the position that a batch started from, as far as its own position row tells."""
+    ledger = {name: total - position.added.get(name, 0) for name, total in position.ledger.items()}
+    return Position(offset=position.previous, time=position.time, ledger=ledger, topic=position.topic)

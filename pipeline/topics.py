@@ -1,0 +1,117 @@
+"""The topics of the line: created with their settings, refused where they exist with another number of partitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from pipeline.changelog import Topics
+from pipeline.config import KafkaSettings, LineSettings, RefusedSetting
+
+DAY_MS = 86_400_000
+# Broker default; what one `beacons` record may hold at most.
+MAX_RECORD_BYTES = 1_048_588
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """A topic as it has to be."""
+
+    name: str
+    partitions: int
+    settings: dict[str, str]
+
+
+def topic_plans(line: LineSettings, dedupe_horizon_s: int) -> list[TopicPlan]:
+    """Return the topics of a line with their settings (design section 2)."""
+    topics = Topics.of(line.topic_prefix)
+    in_sync = str(max(1, line.replication - 1))
+    everywhere = {"min.insync.replicas": in_sync, "unclean.leader.election.enable": "false"}
+    # Broker time: no client's clock decides what retention removes.
+    delete = everywhere | {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
+    compact = everywhere | {"cleanup.policy": "compact", "delete.retention.ms": str(7 * DAY_MS)}
+    return [
+        TopicPlan(topics.beacons, line.partitions, delete | {"retention.ms": str(7 * DAY_MS)}),
+        TopicPlan(topics.windows, line.partitions, compact | {"min.cleanable.dirty.ratio": "0.3"}),
+        # Marks are written once and never changed: whole segments go once the horizon is over.
+        TopicPlan(
+            topics.seen,
+            line.partitions,
+            delete | {"retention.ms": str(2 * dedupe_horizon_s * 1000), "segment.ms": str(DAY_MS // 4)},
+        ),
+        TopicPlan(topics.rejected, line.partitions, delete | {"retention.ms": str(30 * DAY_MS)}),
+        TopicPlan(topics.ingests, 1, compact),
+    ]
+
+
+def kafka_python_settings(kafka: KafkaSettings) -> dict[str, Any]:
+    """Return the connection part of a kafka-python client's settings."""
+    settings: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap.split(","),
+        "security_protocol": kafka.security_protocol,
+    }
+    if kafka.security_protocol.startswith("SASL"):
+        settings |= {
+            "sasl_mechanism": kafka.sasl_mechanism,
+            "sasl_plain_username": kafka.sasl_username,
+            "sasl_plain_password": kafka.password(),
+        }
+    files = {"ssl_cafile": kafka.ca_file, "ssl_certfile": kafka.cert_file, "ssl_keyfile": kafka.key_file}
+    return settings | {name: str(file) for name, file in files.items() if file is not None}
+
+
+def ensure_topics(kafka: KafkaSettings, line: LineSettings, dedupe_horizon_s: int) -> None:
+    """Create the topics that are missing.
+
+    Raises:
+        RefusedSetting: Kafka cannot be reached, or a topic exists with another number of partitions.
+    """
+    plans = topic_plans(line, dedupe_horizon_s)
+    try:
+        admin = KafkaAdminClient(client_id="topics", **kafka_python_settings(kafka))
+    except KafkaError as error:
+        raise RefusedSetting(
+            f"Kafka at KAFKA_BOOTSTRAP={kafka.bootstrap} cannot be reached: {error}"
+        ) from error
+    try:
+        existing = set(admin.list_topics())
+        for plan in plans:
+            if plan.name not in existing:
+                _create(admin, plan, line.replication)
+        for topic in admin.describe_topics([plan.name for plan in plans]):
+            wanted = next(plan.partitions for plan in plans if plan.name == topic["name"])
+            found = len(topic["partitions"])
+            if found != wanted:
+                raise RefusedSetting(
+                    f"topic {topic['name']} has {found} partitions, PARTITIONS says {wanted}: set PARTITIONS={found}, "
+                    f"or use a new TOPIC_PREFIX; the number is fixed for the life of the state"
+                )
+    finally:
+        admin.close()
+
+
+def _create(admin: KafkaAdminClient, plan: TopicPlan, replication: int) -> None:
+    try:
+        admin.create_topics([NewTopic(plan.name, plan.partitions, replication, topic_configs=plan.settings)])
+    except TopicAlreadyExistsError:
+        return  # another process of this line was quicker
+
+
+def topic_id_of(kafka: KafkaSettings, topic: str, timeout_s: float = 30.0) -> str:
+    """Return the id that Kafka gave a topic when it was created: a topic created again has another.
+
+    Raises:
+        RefusedSetting: Kafka does not answer or has no such topic.
+    """
+    admin = AdminClient(kafka.librdkafka())
+    try:
+        described = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
+        return str(described[topic].result().topic_id)
+    except Exception as error:
+        raise RefusedSetting(f"topic {topic} cannot be described: {error}") from error

@@ -1,0 +1,44 @@
+"""The worker process: settings, topics, health pages, the line, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+from pipeline.app import Line
+from pipeline.changelog import Topics
+from pipeline.config import KafkaSettings, LineSettings, WorkerSettings, read_settings
+from pipeline.health import serve_health
+from pipeline.logs import set_up_logs
+from pipeline.topics import ensure_topics, topic_id_of
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Run a worker until SIGTERM or SIGINT."""
+    kafka, line = read_settings(KafkaSettings), read_settings(LineSettings)
+    worker = read_settings(WorkerSettings)
+    set_up_logs(line.log_format)
+    ensure_topics(kafka, line, worker.dedupe_horizon_s)
+    topic_id = topic_id_of(kafka, Topics.of(line.topic_prefix).beacons)
+    asyncio.run(_run(kafka, line, worker, topic_id))
+
+
+async def _run(kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings, topic_id: str) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    parts = Line(kafka, line, worker, topic_id)
+    pages = None
+    if worker.port:
+        pages = await serve_health(
+            worker.host, worker.port, lambda: parts.owner.is_ready, parts.metrics.registry
+        )
+    log.info("worker %s started, group %s", worker.id, parts.group)
+    await parts.run(stop)
+    if pages is not None:
+        await pages.cleanup()
+    log.info("worker %s stopped", worker.id)
