@@ -1,0 +1,1 @@
+"""How the line is run: on one machine here, elsewhere by the files beside."""

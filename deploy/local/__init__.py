@@ -1,0 +1,1 @@
+"""The whole line on one machine: Kafka and every process, started and stopped together."""
