@@ -104,8 +104,10 @@ class ReadModel:
         meta = dict(connection.execute("SELECT name, value FROM meta"))
         self.revision = int(meta["revision"])
         self.complete = bool(meta["complete"])
-        found = connection.execute('SELECT part, "offset", time, ledger FROM position')
-        self.positions = {part: Position(part, at, ms, orjson.loads(led)) for part, at, ms, led in found}
+        found = connection.execute('SELECT part, "offset", time, ledger, topic FROM position')
+        self.positions = {
+            part: Position(part, at, ms, orjson.loads(ledger), topic) for part, at, ms, ledger, topic in found
+        }
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -120,9 +122,9 @@ class ReadModel:
             for table, rows in batch.rows.items():
                 self._write_rows(connection, table, rows)
             connection.executemany(
-                "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?)",
                 [
-                    (p.partition, p.offset, p.time, orjson.dumps(p.ledger).decode())
+                    (p.partition, p.offset, p.time, orjson.dumps(p.ledger).decode(), p.topic)
                     for p in batch.positions.values()
                 ],
             )

@@ -25,12 +25,18 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Every beacon of `partition` up to `offset` is in the rows; the newest one came at `time` (ms)."""
+    """Every beacon of `partition` up to `offset` is in the rows; the newest one came at `time` (ms).
+
+    Attributes:
+        ledger: what became of the partition's beacons.
+        topic: id of the beacons topic that the offset is of; "" where it is not said.
+    """
 
     partition: int
     offset: int
     time: int
     ledger: dict[str, int]
+    topic: str = ""
 
 
 RowKey = tuple[Any, ...]
@@ -70,7 +76,10 @@ class Batch:
             self.positions.pop(partition, None)
             return
         ledger = {str(name): int(count) for name, count in value.get("ledger", {}).items()}
-        self.positions[partition] = Position(partition, int(value["offset"]), int(value["time"]), ledger)
+        topic = str(value.get("topic", ""))
+        self.positions[partition] = Position(
+            partition, int(value["offset"]), int(value["time"]), ledger, topic
+        )
 
     def _add_row(self, key: dict[str, Any], value: dict[str, Any] | None) -> None:
         table = TABLES[key["set"], key["window"]]

@@ -79,7 +79,7 @@ OTHER_TABLES: tuple[str, ...] = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE progress (part INTEGER PRIMARY KEY, next INTEGER NOT NULL)",
     'CREATE TABLE position (part INTEGER PRIMARY KEY, "offset" INTEGER NOT NULL, '
-    "time INTEGER NOT NULL, ledger TEXT NOT NULL)",
+    "time INTEGER NOT NULL, ledger TEXT NOT NULL, topic TEXT NOT NULL)",
 )
 
 
