@@ -1,0 +1,63 @@
+"""`python -m ingest`: one process, or with INGEST_PROCESSES a parent and its children on one port."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import uvloop
+
+from ingest import logs, supervisor
+from ingest.config import CHILD_VARIABLE, Config, WrongSetting, from_environment
+from ingest.machine import CannotStart, check_parser, claim_folder, end_with_parent
+from ingest.process import Process
+from ingest.segments import Segments
+from ingest.sink import Sink
+
+log = logging.getLogger("ingest")
+
+
+async def serve(config: Config) -> None:
+    """Run one ingest process until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    folder = claim_folder(config.spool_dir, config.ingest_id or "ingest")
+    segments = Segments(folder.path, config.ingest_spool_segment_kib << 10)
+    try:
+        await asyncio.to_thread(segments.recover)
+    except OSError as error:
+        raise CannotStart(f"spool folder {folder.path} can not be read: {error}") from error
+    process = Process(config, folder, segments, Sink(config))
+    port = await process.start()
+    log.info(
+        "started name=%s address=http://%s:%d folder=%s", process.name, config.ingest_host, port, folder.path
+    )
+    await stopped.wait()
+    await process.stop()
+    log.info("stopped name=%s answered=%d", process.name, process.ledger.answered)
+
+
+def main() -> int:
+    """Return the exit code."""
+    try:
+        config = from_environment()
+        logs.start(config.log_format)
+        check_parser()
+        if config.ingest_processes > 1 and CHILD_VARIABLE not in os.environ:
+            return supervisor.run(config)
+        if CHILD_VARIABLE in os.environ:
+            end_with_parent()
+        uvloop.run(serve(config))
+    except (WrongSetting, CannotStart) as error:
+        print(f"ingest: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""The desk: a whole request becomes an answer at once, or a line in a pack, answered when it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import hdrs
+from aiohttp.http import RawRequestMessage
+
+from ingest import wire
+from ingest.address import Addresses
+from ingest.answers import Keep, Page, Refused, page, preflight, refused, script_callback
+from ingest.beacon import Beacon, first_value, partition_of
+from ingest.connection import Connection, Waiting
+from ingest.ladder import REQUEST_BYTES, Ladder
+from ingest.metrics import Ledger
+from ingest.packer import Bounds, Packer, linger
+
+BEACON_PATHS = frozenset({"/api_v3/index.php", "/collect"})
+_AGENT_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What one process may hold at once."""
+
+    connections: int
+    waiting_bytes: int
+    unfinished_bytes: int
+    body_bytes: int
+
+
+class Desk:
+    """Serves requests; the only place that makes beacons.
+
+    Attributes:
+        now: loop time of the last tick; deadlines of connections need no better.
+        seconds: wall clock of the last tick, for answers that carry no receive time.
+        draining: set at the stop; every answer then closes its connection.
+    """
+
+    def __init__(
+        self,
+        *,
+        ladder: Ladder,
+        ledger: Ledger,
+        bounds: Bounds,
+        partitions: int,
+        room: Room,
+        addresses: Addresses,
+        pages: Callable[[str], Page | None],
+        clock: Callable[[], float],
+        boot: str,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ladder = ladder
+        self._ledger = ledger
+        self._bounds = bounds
+        self._partitions = partitions
+        self._room = room
+        self._addresses = addresses
+        self._pages = pages
+        self._clock = clock
+        self._boot = boot
+        self._counter = 0
+        self._packer: Packer[Waiting] = Packer(bounds, partitions)
+        self._linger = 0.0
+        self._flush_due = False
+        self._rate = 0.0
+        self._counted = 0
+        self.connections: set[Connection] = set()
+        self.now = self._loop.time()
+        self.seconds = int(clock())
+        self.draining = False
+
+    def opened(self, connection: Connection) -> bool:
+        self.connections.add(connection)
+        self._ledger.connections = len(self.connections)
+        return len(self.connections) <= self._room.connections
+
+    def closed(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        self._ledger.connections = len(self.connections)
+
+    def hold(self, change: int) -> bool:
+        self._ledger.unfinished_bytes += change
+        return self._ledger.unfinished_bytes <= self._room.unfinished_bytes
+
+    def refuse_unread(self, reason: Refused) -> None:
+        self._ledger.received += 1
+        self._ledger.refuse(reason.word)
+
+    def serve(self, request: RawRequestMessage, body: bytes, waiting: Waiting) -> bytes | None:
+        path, _, query = request.path.partition("?")
+        if not path.startswith("/"):
+            path = request.url.raw_path
+        if path in BEACON_PATHS:
+            if request.method in ("GET", "POST"):
+                return self._keep(request, path, query, body, waiting)
+            if request.method == "OPTIONS":
+                self._ledger.preflights += 1
+                return preflight(self.seconds, waiting.keep)
+            return self._refuse(Refused.METHOD, waiting.keep, request.method)
+        if request.method in ("GET", "HEAD"):
+            shown = self._pages(path)
+            if shown is not None:
+                return page(shown, self.seconds, waiting.keep, with_body=request.method == "GET")
+        return self._refuse(Refused.UNKNOWN_PATH, waiting.keep, request.method)
+
+    def _refuse(self, reason: Refused, keep: Keep, method: str = "GET") -> bytes:
+        self.refuse_unread(reason)
+        return refused(reason, self.seconds, keep, with_body=method != "HEAD")
+
+    def _keep(
+        self, request: RawRequestMessage, path: str, query: str, body: bytes, waiting: Waiting
+    ) -> bytes | None:
+        if body and request.compression in ("gzip", "deflate"):
+            plain = inflate(body, self._room.body_bytes)
+            if isinstance(plain, Refused):
+                return self._refuse(plain, waiting.keep)
+            body = plain
+        now = self._clock()
+        raw_query = (query.partition("#")[0] if "#" in query else query).encode("utf-8", "surrogateescape")
+        headers = request.headers
+        self._counter += 1
+        beacon = Beacon(
+            f"{self._boot}-{self._counter}",
+            int(now * 1000),
+            self._addresses.of(waiting.connection.peer, _header(headers.get("X-Forwarded-For"))),
+            request.method,
+            path.encode(),
+            raw_query,
+            _cut(_header(headers.get(hdrs.USER_AGENT)), _AGENT_BYTES),
+            _header(headers.get(hdrs.REFERER)),
+            _header(headers.get(hdrs.CONTENT_TYPE)),
+            body,
+        )
+        line = wire.encode(beacon)
+        ledger = self._ledger
+        charge = len(line) + 1 + REQUEST_BYTES
+        if ledger.waiting_bytes + charge > self._room.waiting_bytes:
+            return self._refuse(Refused.OVERLOADED, waiting.keep)
+        ledger.received += 1
+        ledger.waiting += 1
+        ledger.waiting_bytes += charge
+        waiting.seconds = int(now)
+        if b"callback=" in raw_query:
+            waiting.callback = script_callback(first_value(raw_query, b"callback"))
+        full = self._packer.add(partition_of(beacon, self._partitions), line, waiting)
+        if full is not None:
+            self._ladder.take(full)
+        elif not self._flush_due:
+            self._flush_due = True
+            if self._linger:
+                self._loop.call_later(self._linger, self.flush)
+            else:
+                self._loop.call_soon(self.flush)
+        return None
+
+    def flush(self) -> None:
+        """Send every open pack on its way."""
+        self._flush_due = False
+        for pack in self._packer.close_all():
+            self._ladder.take(pack)
+
+    def tick(self, elapsed: float) -> None:
+        """Look at the clock, the load and the deadlines."""
+        self.now = self._loop.time()
+        self.seconds = int(self._clock())
+        self._rate = (self._rate + (self._ledger.received - self._counted) / elapsed) / 2
+        self._counted = self._ledger.received
+        self._linger = linger(self._bounds, self._partitions, self._rate)
+        for connection in [one for one in self.connections if one.deadline < self.now]:
+            connection.late()
+
+    def drain(self) -> None:
+        """From now on close each connection with its last answer, and idle ones at once."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.drain()
+
+
+def inflate(body: bytes, limit: int) -> bytes | Refused:
+    """Return a gzip or zlib body in the clear, if it is one and within the limit."""
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    try:
+        plain = inflater.decompress(body, limit + 1)
+    except zlib.error:
+        return Refused.BAD_ENCODING
+    if len(plain) > limit:
+        return Refused.TOO_LARGE
+    return plain if inflater.eof else Refused.BAD_ENCODING
+
+
+def _header(value: str | None) -> bytes:
+    # The parser kept bytes that are not UTF-8 as surrogates; this gives every byte back as it came.
+    return value.encode("utf-8", "surrogateescape") if value else b""
+
+
+def _cut(raw: bytes, size: int) -> bytes:
+    if len(raw) <= size:
+        return raw
+    # Not inside a UTF-8 character, which is four bytes at most.
+    for end in range(size, size - 4, -1):
+        if raw[end] & 0xC0 != 0x80:
+            return raw[:end]
+    return raw[:size]

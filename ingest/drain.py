@@ -1,0 +1,151 @@
+"""Empties spools into Kafka: this process's own, then folders that nobody owns any more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingest.frames import Frame
+from ingest.ladder import Kafka
+from ingest.metrics import Ledger
+from ingest.segments import Folder, Segment, Segments
+
+log = logging.getLogger("ingest.drain")
+
+_RECORD_BYTES = 64 * 1024
+_RECORDS_AT_ONCE = 64
+_ORPHANS_EVERY_SECONDS = 10.0
+
+
+class KafkaAway(Exception):
+    """Kafka did not take a record: leave the segment as it is, and begin it again when Kafka is back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Lines for one partition."""
+
+    partition: int
+    value: bytes
+
+
+def regroup(frames: tuple[Frame, ...], partitions: int) -> list[Record]:
+    """Return the lines of many small frames in few records, each line in its partition, in order."""
+    records: list[Record] = []
+    open_: dict[int, list[bytes]] = {}
+    sizes: dict[int, int] = {}
+    for frame in frames:
+        partition = frame.partition % partitions
+        lines = open_.setdefault(partition, [])
+        lines.append(frame.value)
+        sizes[partition] = sizes.get(partition, 0) + len(frame.value) + 1
+        if sizes[partition] >= _RECORD_BYTES:
+            records.append(Record(partition, b"\n".join(lines)))
+            del open_[partition], sizes[partition]
+    records += [Record(partition, b"\n".join(lines)) for partition, lines in open_.items()]
+    return records
+
+
+class Drain:
+    """Drains one segment after another while Kafka answers, never faster than the rate."""
+
+    def __init__(
+        self, kafka: Kafka, kafka_answers: Callable[[], bool], ledger: Ledger, partitions: int, rate: int
+    ) -> None:
+        self._kafka = kafka
+        self._kafka_answers = kafka_answers
+        self._ledger = ledger
+        self._partitions = partitions
+        self._bytes_per_second = rate
+
+    async def empty(self, segments: Segments, seal: Callable[[Segment], Awaitable[None]]) -> None:
+        """Return when Kafka has all that was in this spool."""
+        while (segment := segments.oldest()) is not None:
+            if not self._kafka_answers():
+                await asyncio.sleep(0.1)
+                continue
+            await seal(segment)
+            try:
+                await self._drain(segments, segment)
+            except KafkaAway:
+                log.info("drain_interrupted file=%s", segment.path.name)
+                await asyncio.sleep(0.1)
+            except OSError as error:
+                log.error("drain_failed file=%s error=%s", segment.path.name, error.strerror)
+                await asyncio.sleep(1)
+
+    async def _drain(self, segments: Segments, segment: Segment) -> None:
+        reading = await asyncio.to_thread(segments.read, segment)
+        self._ledger.spool_damaged += reading.damaged
+        loop = asyncio.get_running_loop()
+        at_once = asyncio.Semaphore(_RECORDS_AT_ONCE)
+        due = loop.time()
+        deliveries: list[asyncio.Future[None]] = []
+        for record in regroup(reading.frames, self._partitions):
+            await at_once.acquire()
+            delivery = self._send(record, loop)
+            delivery.add_done_callback(lambda _: at_once.release())
+            deliveries.append(delivery)
+            due = max(due, loop.time()) + len(record.value) / self._bytes_per_second
+            await asyncio.sleep(due - loop.time())
+            if not self._kafka_answers():
+                break
+        results = await asyncio.gather(*deliveries, return_exceptions=True)
+        if any(isinstance(result, BaseException) for result in results) or not self._kafka_answers():
+            raise KafkaAway
+        await asyncio.to_thread(segments.delete, segment)
+        self._ledger.drained += segment.beacons
+
+    def _send(self, record: Record, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        delivery: asyncio.Future[None] = loop.create_future()
+
+        def delivered(error: str | None) -> None:
+            if not delivery.done():
+                if error is None:
+                    delivery.set_result(None)
+                else:
+                    delivery.set_exception(KafkaAway(error))
+
+        if not self._kafka.send(record.partition, record.value, delivered):
+            delivery.set_exception(KafkaAway("the producer is full"))
+        return delivery
+
+
+class Orphans:
+    """Finds folders whose owner is gone, empties them, and takes the owner's name out of `ingests`."""
+
+    def __init__(
+        self, root: Path, segment_bytes: int, drain: Drain, sign_off: Callable[[str], Awaitable[None]]
+    ) -> None:
+        self._root = root
+        self._segment_bytes = segment_bytes
+        self._drain = drain
+        self._sign_off = sign_off
+
+    async def watch(self) -> None:
+        """Look again and again; never returns."""
+        while True:
+            # Waiting comes first: processes that start together find their folders before an adopter does.
+            await asyncio.sleep(_ORPHANS_EVERY_SECONDS)
+            for path in sorted(self._root.iterdir()):
+                if path.is_dir():
+                    await self._adopt(path)
+
+    async def _adopt(self, path: Path) -> None:
+        folder = await asyncio.to_thread(Folder.claim, path)
+        if folder is None:
+            return
+        segments = Segments(path, self._segment_bytes)
+        await asyncio.to_thread(segments.recover)
+        log.info("orphan_found folder=%s bytes=%d", path.name, segments.bytes())
+        await self._drain.empty(segments, _sealed)
+        await self._sign_off(folder.ingest_id(""))
+        folder.remove()
+        log.info("orphan_emptied folder=%s", path.name)
+
+
+async def _sealed(_: Segment) -> None:
+    """Nobody writes to an orphan."""

@@ -1,0 +1,238 @@
+"""A spool folder on disk: files of frames, synced before they count, deleted whole. Every call may block."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingest.frames import Frame, Reading, pack_frame, read_frames
+
+log = logging.getLogger("ingest.spool")
+
+
+class NotOnDisk(Exception):
+    """The frames are not on disk, and will not be read from it later: do not answer 200 for them."""
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """A file of frames.
+
+    Attributes:
+        path: its file.
+        since: when its oldest frame was spooled, Unix milliseconds.
+        bytes: how far it counts; what may lie behind that was never answered.
+        beacons: in it.
+    """
+
+    path: Path
+    since: int
+    bytes: int
+    beacons: int
+
+
+class Folder:
+    """A spool folder that this process alone owns, by a lock that ends with the process."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @staticmethod
+    def claim(path: Path) -> Folder | None:
+        """Return the folder, made if need be; None while another process owns it."""
+        path.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_ino == (path / "lock").stat().st_ino:
+                return Folder(path, lock)
+        except (BlockingIOError, FileNotFoundError):
+            # Owned, or removed by its owner between our two looks.
+            os.close(lock)
+            return None
+        os.close(lock)
+        return None
+
+    def ingest_id(self, given: str) -> str:
+        """Return the name of the ingest whose beacons these are: given or drawn at first, then kept."""
+        kept = self.path / "id"
+        if not kept.exists():
+            fresh = self.path / "id.new"
+            with fresh.open("w") as file:
+                file.write(given or f"ingest-{secrets.token_hex(4)}")
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.rename(kept)
+            sync_folder(self.path)
+        return kept.read_text()
+
+    def remove(self) -> None:
+        """Delete the folder and give it up."""
+        shutil.rmtree(self.path)
+        sync_folder(self.path.parent)
+        self.release()
+
+    def release(self) -> None:
+        """Give the folder up."""
+        os.close(self._lock)
+
+
+class Segments:
+    """The frames of a folder: appended at one end, drained and deleted at the other.
+
+    `append` and `seal` belong to one thread; the rest may be called from any.
+    """
+
+    def __init__(self, folder: Path, segment_bytes: int) -> None:
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        self._lock = threading.Lock()
+        self._segments: list[Segment] = []
+        self._active: int | None = None
+        self._sequence = 0
+        self.damaged = 0
+        self.repeated = 0
+        self.cut_bytes = 0
+
+    def recover(self) -> None:
+        """Read what an earlier process left; cut the torn tail of its last write."""
+        for path in sorted(self._folder.glob("*.seg")):
+            data = path.read_bytes()
+            reading = read_frames(data, self._sequence)
+            self.damaged += reading.damaged
+            self.repeated += reading.repeated
+            if reading.end < len(data):
+                self._cut(path, reading.end, len(data))
+            if reading.frames:
+                self._sequence = reading.frames[-1].sequence
+                since = min(frame.time for frame in reading.frames)
+                beacons = sum(frame.beacons for frame in reading.frames)
+                self._segments.append(Segment(path, since, reading.end, beacons))
+            else:
+                path.unlink()
+        sync_folder(self._folder)
+
+    def _cut(self, path: Path, end: int, size: int) -> None:
+        self.cut_bytes += size - end
+        log.warning("spool_tail_cut file=%s bytes=%d", path.name, size - end)
+        with path.open("r+b") as file:
+            file.truncate(end)
+            os.fsync(file.fileno())
+
+    def append(self, packs: Sequence[tuple[int, int, int, bytes]]) -> None:
+        """Write (time, partition, beacons, value) frames and sync them; raises NotOnDisk if that failed."""
+        first = self._sequence + 1
+        # Used up even if this fails: what a failed write may leave must not pass for a later frame.
+        self._sequence += len(packs)
+        frames = [Frame(first + n, *pack) for n, pack in enumerate(packs)]
+        data = b"".join(map(pack_frame, frames))
+        since = min(frame.time for frame in frames)
+        try:
+            segment = self._segment_for(first, len(data), since)
+            assert self._active is not None
+            _write_all(self._active, data)
+            os.fdatasync(self._active)
+        except OSError as error:
+            self._abandon()
+            raise NotOnDisk(f"{error.strerror}") from error
+        with self._lock:
+            segment.bytes += len(data)
+            segment.beacons += sum(frame.beacons for frame in frames)
+            segment.since = min(segment.since, since)
+
+    def _segment_for(self, first: int, more: int, since: int) -> Segment:
+        if self._active is not None and self._segments[-1].bytes + more > self._segment_bytes:
+            self.seal(self._segments[-1])
+        if self._active is None:
+            path = self._folder / f"{first:020d}.seg"
+            self._active = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with self._lock:
+                self._segments.append(Segment(path, since, 0, 0))
+            sync_folder(self._folder)
+        return self._segments[-1]
+
+    def _abandon(self) -> None:
+        """After a failed write or sync: never touch that file's tail again, and keep it from being read.
+
+        The kernel may have dropped the dirty pages and call the file clean: another sync would prove nothing.
+        """
+        if self._active is None:
+            return
+        fd, self._active = self._active, None
+        segment = self._segments[-1]
+        if not segment.bytes:
+            with self._lock:
+                self._segments.pop()
+        try:
+            os.ftruncate(fd, segment.bytes)
+            if not segment.bytes:
+                segment.path.unlink()
+        except OSError as error:
+            log.error("spool_tail_stays file=%s error=%s", segment.path.name, error.strerror)
+        os.close(fd)
+
+    def seal(self, segment: Segment) -> None:
+        """Write no more to this file, so that it can be drained; the next append begins another."""
+        if self._active is not None and self._segments[-1] is segment:
+            os.close(self._active)
+            self._active = None
+
+    def oldest(self) -> Segment | None:
+        """Return the file to drain next."""
+        with self._lock:
+            return self._segments[0] if self._segments else None
+
+    def newest(self) -> Segment | None:
+        """Return the file written last."""
+        with self._lock:
+            return self._segments[-1] if self._segments else None
+
+    def read(self, segment: Segment) -> Reading:
+        """Return the frames of a sealed file."""
+        with segment.path.open("rb") as file:
+            return read_frames(file.read(segment.bytes))
+
+    def delete(self, segment: Segment) -> None:
+        """Delete a sealed file, all of which Kafka has."""
+        segment.path.unlink()
+        sync_folder(self._folder)
+        with self._lock:
+            self._segments.remove(segment)
+
+    def since(self) -> int | None:
+        """Return when the oldest frame was spooled, Unix milliseconds; None if there is none."""
+        with self._lock:
+            return min((segment.since for segment in self._segments), default=None)
+
+    def bytes(self) -> int:
+        """Return the bytes in all files."""
+        with self._lock:
+            return sum(segment.bytes for segment in self._segments)
+
+    def free_bytes(self) -> int:
+        """Return what is left on this disk."""
+        disk = os.statvfs(self._folder)
+        return disk.f_bavail * disk.f_frsize
+
+
+def sync_folder(folder: Path) -> None:
+    """Make created, renamed and deleted names last."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]

@@ -1,0 +1,77 @@
+"""The parent of several ingest processes: starts them, starts a dead one again, stops all in order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from ingest.config import CHILD_VARIABLE, Config
+from ingest.machine import CannotStart
+
+log = logging.getLogger("ingest.supervisor")
+
+_LOOK_SECONDS = 0.2
+_AGAIN_SECONDS = 1.0
+_STOP_SECONDS = 19.0
+
+
+def run(config: Config) -> int:
+    """Keep the children running until SIGTERM or SIGINT; return the exit code."""
+    _check_port(config)
+    stopped = threading.Event()
+    for end in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(end, lambda *_: stopped.set())
+    children = [_start(number) for number in range(config.ingest_processes)]
+    started = time.monotonic()
+    while not stopped.wait(_LOOK_SECONDS):
+        for number, child in enumerate(children):
+            code = child.poll()
+            if code is None:
+                continue
+            if code == 1 and time.monotonic() - started < 2 * _AGAIN_SECONDS:
+                # It has printed why it can not start, and its siblings can not either.
+                _stop(children)
+                return 1
+            log.error("child_died number=%d code=%d", number, code)
+            stopped.wait(_AGAIN_SECONDS)
+            if not stopped.is_set():
+                children[number] = _start(number)
+    return _stop(children)
+
+
+def _check_port(config: Config) -> None:
+    """The children share the port, so they would not notice that somebody else has it."""
+    family = socket.AF_INET6 if ":" in config.ingest_host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((config.ingest_host, config.ingest_port))
+        except OSError as error:
+            raise CannotStart(
+                f"INGEST_PORT {config.ingest_port} on {config.ingest_host}: {error.strerror}"
+            ) from error
+
+
+def _start(number: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "ingest"], env={**os.environ, CHILD_VARIABLE: str(number)})
+
+
+def _stop(children: list[subprocess.Popen[bytes]]) -> int:
+    for child in children:
+        child.terminate()
+    until = time.monotonic() + _STOP_SECONDS
+    code = 0
+    for child in children:
+        try:
+            code |= child.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.error("child_killed pid=%d", child.pid)
+            child.kill()
+            code = 1
+    return int(code != 0)
