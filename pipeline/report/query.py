@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
@@ -58,6 +58,7 @@ class Shape:
         limit, offset: which rows are shown.
         tz: name of the time zone.
         bucket, fill, compare, format, times: see words.PARAMETERS.
+        key: all of it as text: equal keys and ranges have equal answers.
     """
 
     window: Window
@@ -73,6 +74,10 @@ class Shape:
     compare: Compare
     format: Format | None
     times: Times
+    key: str = field(init=False, default="", repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", repr(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +96,11 @@ class Asked:
     Attributes:
         shape: what is asked.
         since, until: its range as given.
-        key: the shape as text: two queries with one key and one range have one answer.
     """
 
     shape: Shape
     since: Moment
     until: Moment
-    key: str
 
     def at(self, now: int) -> Query:
         """Return the query at this instant; its range is cut to whole windows."""
@@ -145,7 +148,7 @@ def parse(text: str, partner: str | None) -> Asked:
     _fitting(shape)
     since = moment.parse("from", one.get("from", "now-1h"), tz)
     until = moment.parse("to", one.get("to", "now"), tz)
-    return Asked(shape, since, until, repr(shape))
+    return Asked(shape, since, until)
 
 
 def _window(word: str) -> Window:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 import time
@@ -14,6 +15,8 @@ from typing import Any
 from pipeline.report.answer import Table
 from pipeline.report.problem import Problem, Refused, too_large
 from pipeline.report.sql import BEFORE, ROW, Statement
+
+log = logging.getLogger(__name__)
 
 # SQLite steps between two looks at the clock: about a millisecond.
 STEPS = 50_000
@@ -91,6 +94,7 @@ class Readers:
                 raise too_large(
                     f"No answer within {self._deadline:g} s: ask for a shorter range or a longer window."
                 ) from error
+            log.error("the read model cannot be read: %s", error)
             raise Refused(NOT_YET) from error
         return Read(int(meta[0]), table_of(statement, found))
 
