@@ -29,9 +29,7 @@ log = logging.getLogger(__name__)
 class Line:
     """A worker's parts, put together."""
 
-    def __init__(
-        self, kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings, topic_id: str
-    ) -> None:
+    def __init__(self, kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings, topic_id: str) -> None:
         """Build everything; nothing runs yet."""
         self.topics = Topics.of(line.topic_prefix)
         self.group = line.topic_prefix + "pipeline"

@@ -145,9 +145,7 @@ class Derived:
     says: str
 
 
-def ratio(
-    name: str, over: str, under: str, *, less: str = "", per: int = 1, unit: str = "ratio", says: str
-) -> Derived:
+def ratio(name: str, over: str, under: str, *, less: str = "", per: int = 1, unit: str = "ratio", says: str) -> Derived:
     """Return (over - less) / (under x per)."""
     terms = ((1, over), (-1, less)) if less else ((1, over),)
     return Derived(name, terms, ((1, under),), per, unit, says)

@@ -154,9 +154,7 @@ class Changelog:
             return
         self._next[message.topic()] = message.offset() + 1
 
-    def replay(
-        self, offsets: dict[str, int], on_low: Callable[[str, int, int, int], None]
-    ) -> Iterator[Replayed]:
+    def replay(self, offsets: dict[str, int], on_low: Callable[[str, int, int, int], None]) -> Iterator[Replayed]:
         """Yield what the state topics hold for this partition from these offsets to their end.
 
         Only committed records. `on_low(topic, wanted, low, high)` hears of an offset outside of the log.
@@ -207,7 +205,7 @@ class Changelog:
                     yield Replayed(message.topic(), message.offset(), message.key(), message.value())
                 elif error.code() == KafkaError._PARTITION_EOF:
                     unfinished.discard(message.topic())
-                elif not error.retriable() and not error.code() == KafkaError._TRANSPORT:
+                elif not error.retriable() and error.code() != KafkaError._TRANSPORT:
                     raise KafkaException(error)
 
     def close(self) -> None:

@@ -21,11 +21,7 @@ async def serve_health(
         return web.Response(text="ok\n")
 
     async def ready(_: web.Request) -> web.Response:
-        return (
-            web.Response(text="ready\n")
-            if is_ready()
-            else web.Response(status=503, text="opening partitions\n")
-        )
+        return web.Response(text="ready\n") if is_ready() else web.Response(status=503, text="opening partitions\n")
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), content_type="text/plain")

@@ -185,9 +185,7 @@ class Owner:
         changelog = Changelog(place.kafka, place.topics, f"{place.group}-{number}", number)
         try:
             path = place.state_dir / str(number)
-            partition, store = open_partition(
-                number, path, changelog, place.topics, self._rules, place.topic_id
-            )
+            partition, store = open_partition(number, path, changelog, place.topics, self._rules, place.topic_id)
         except BaseException:
             changelog.close()
             raise
@@ -243,9 +241,7 @@ class Owner:
         """Read again from the missing record; a record that Kafka does not give when asked is gone for good."""
         if owned.sought == offset:
             following = next(at for at, _ in items if at >= offset)
-            log.error(
-                "partition %d: beacon records %d to %d are gone from Kafka", number, offset, following - 1
-            )
+            log.error("partition %d: beacon records %d to %d are gone from Kafka", number, offset, following - 1)
             owned.partition.skip_to(following)
             offset = following
         owned.sought = offset

@@ -85,9 +85,7 @@ class Partition:
         position: the offset of the last record folded; -1 before the first.
     """
 
-    def __init__(
-        self, number: int, store: Store, rules: Rules, position: Position, heal_until: int = -1
-    ) -> None:
+    def __init__(self, number: int, store: Store, rules: Rules, position: Position, heal_until: int = -1) -> None:
         """Go on from a position; up to `heal_until` rows and marks may include more than it says."""
         self.number = number
         self.position = position.offset
@@ -252,9 +250,7 @@ class Partition:
         windows, rows = self._rules.shape.windows, self._rows
         missing = [row_id for row_id in row_ids if row_id not in rows]
         keys = [row_key(row_id, windows, self.number) for row_id in missing]
-        places = [
-            (windows[row_id[0]].seconds, row_id[1], key) for row_id, key in zip(missing, keys, strict=True)
-        ]
+        places = [(windows[row_id[0]].seconds, row_id[1], key) for row_id, key in zip(missing, keys, strict=True)]
         for row_id, key, value in zip(missing, keys, self._store.rows(places), strict=True):
             if value is not None:
                 rows[row_id] = read_row(row_id, key, value)

@@ -1,4 +1,4 @@
-"""The topics of the line: created with their settings, refused where they exist with another number of partitions."""
+"""The topics of the line: created with their settings, refused where they exist with other partitions."""
 
 from __future__ import annotations
 
@@ -76,9 +76,7 @@ def ensure_topics(kafka: KafkaSettings, line: LineSettings, dedupe_horizon_s: in
     try:
         admin = KafkaAdminClient(client_id="topics", **kafka_python_settings(kafka))
     except KafkaError as error:
-        raise RefusedSetting(
-            f"Kafka at KAFKA_BOOTSTRAP={kafka.bootstrap} cannot be reached: {error}"
-        ) from error
+        raise RefusedSetting(f"Kafka at KAFKA_BOOTSTRAP={kafka.bootstrap} cannot be reached: {error}") from error
     try:
         existing = set(admin.list_topics())
         for plan in plans:
@@ -89,8 +87,8 @@ def ensure_topics(kafka: KafkaSettings, line: LineSettings, dedupe_horizon_s: in
             found = len(topic["partitions"])
             if found != wanted:
                 raise RefusedSetting(
-                    f"topic {topic['name']} has {found} partitions, PARTITIONS says {wanted}: set PARTITIONS={found}, "
-                    f"or use a new TOPIC_PREFIX; the number is fixed for the life of the state"
+                    f"topic {topic['name']} has {found} partitions, PARTITIONS says {wanted}: set "
+                    f"PARTITIONS={found}, or use a new TOPIC_PREFIX; the number is fixed for the life of the state"
                 )
     finally:
         admin.close()

@@ -34,9 +34,7 @@ async def _run(kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings,
     parts = Line(kafka, line, worker, topic_id)
     pages = None
     if worker.port:
-        pages = await serve_health(
-            worker.host, worker.port, lambda: parts.owner.is_ready, parts.metrics.registry
-        )
+        pages = await serve_health(worker.host, worker.port, lambda: parts.owner.is_ready, parts.metrics.registry)
     log.info("worker %s started, group %s", worker.id, parts.group)
     await parts.run(stop)
     if pages is not None:
