@@ -43,17 +43,14 @@ class Question:
     def satisfied(self, positions: Mapping[int, Position]) -> bool:
         """Tell whether these positions have reached every wanted offset of the same topic."""
         return all(
-            (found := positions.get(part)) is not None
-            and found.offset >= offset
-            and found.topic in ("", self.topic)
+            (found := positions.get(part)) is not None and found.offset >= offset and found.topic in ("", self.topic)
             for part, offset in self.wanted.items()
         )
 
     def behind(self, positions: Mapping[int, Position]) -> int:
         """Return how many beacon records are not counted yet."""
         lags = (
-            offset - (found.offset if (found := positions.get(part)) else -1)
-            for part, offset in self.wanted.items()
+            offset - (found.offset if (found := positions.get(part)) else -1) for part, offset in self.wanted.items()
         )
         return sum(max(0, lag) for lag in lags)
 

@@ -108,7 +108,7 @@ class Desk:
     _revisions: Revisions = field(default_factory=Revisions)
     _entries: OrderedDict[Key, Entry] = field(default_factory=OrderedDict)
     _bytes: int = 0
-    _under_way: dict[Key, asyncio.Task[Entry]] = field(default_factory=dict)
+    _under_way: dict[tuple[str, int, int, int], asyncio.Task[Entry]] = field(default_factory=dict)
     _gates: dict[str, Gate] = field(default_factory=dict)
 
     def on_applied(self, applied: Applied) -> None:
@@ -181,8 +181,12 @@ class Desk:
         entry.fresh = fresh
 
     async def _once(self, query: Query, key: str) -> Entry:
-        """Ask the store; the same question at the same time is asked once."""
-        name = (query.shape.key, query.since, query.until)
+        """Ask the store; the same question at the same time is asked once.
+
+        Only of one revision: who asks later may be promised more than an earlier reading holds.
+        """
+        revision = self.applied.revision if self.applied else 0
+        name = (query.shape.key, query.since, query.until, revision)
         task = self._under_way.get(name)
         if task is None:
             self.counts.misses += 1

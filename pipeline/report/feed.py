@@ -73,9 +73,7 @@ class Applied:
 
 def changed_blocks(batch: Batch) -> frozenset[Block]:
     """Return the blocks that a batch touches."""
-    return frozenset(
-        (key[1], table.window.name, key[0]) for table, rows in batch.rows.items() for key in rows
-    )
+    return frozenset((key[1], table.window.name, key[0]) for table, rows in batch.rows.items() for key in rows)
 
 
 class Feed:
@@ -103,6 +101,9 @@ class Feed:
         return self._thread.is_alive()
 
     def _run(self) -> None:
+        # While Kafka is away, what was counted before is still there to be read.
+        if self._model.open_as_it_is():
+            self._announce(Batch())
         while not self._stopping.is_set():
             try:
                 self._carry()
@@ -116,7 +117,6 @@ class Feed:
 
     def _carry(self) -> None:
         """Open the file and carry records into it until told to stop or in doubt."""
-        self._model.close()
         self._model.open(self._source.identity())
         self._generation += 1
         self._source.start(self._model.next_offsets)

@@ -94,9 +94,7 @@ class WindowsSource:
         for message in messages:
             error = message.error()
             if error is None:
-                records.append(
-                    Record(message.partition(), message.offset(), message.key() or b"", message.value())
-                )
+                records.append(Record(message.partition(), message.offset(), message.key() or b"", message.value()))
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._behind.discard(message.partition())
             elif not error.retriable() and error.code() not in AWAY:

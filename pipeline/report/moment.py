@@ -12,9 +12,7 @@ from pipeline.report.problem import Refused, bad_value, unknown_word
 
 _RELATIVE = re.compile(r"now(?:-(\d{1,6})([smhdw]))?(?:/([hd]))?", re.ASCII)
 _SECONDS = re.compile(r"\d{1,10}", re.ASCII)
-_ISO = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(?::(\d\d)(?:\.\d{1,6})?)?(?:(Z)|([+\- ])(\d\d:\d\d))?)?", re.ASCII
-)
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(?::(\d\d)(?:\.\d{1,6})?)?(?:(Z)|([+\- ])(\d\d:\d\d))?)?", re.ASCII)
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _HELP = "use Unix seconds, ISO 8601 (2026-11-23T10:00:00Z), now, now-15m, now-1h or now-1d/d"
 

@@ -49,6 +49,14 @@ def remove(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
+def _other_topic(identity: Identity, meta: dict[str, str], stored: dict[int, int]) -> str | None:
+    if meta.get("topic") != identity.topic:
+        return "another topic"
+    if any(identity.ends.get(part, 0) < following for part, following in stored.items()):
+        return "the topic ends before what was read"
+    return None
+
+
 class ReadModel:
     """The one writer of the file. Not for several threads."""
 
@@ -60,8 +68,17 @@ class ReadModel:
         self.complete = False
         self._connection: sqlite3.Connection | None = None
 
+    def open_as_it_is(self) -> bool:
+        """Open the file before Kafka was asked about it; tell whether it holds a whole reading."""
+        if not self.path.exists() or self._doubt(None) is not None:
+            self.close()
+            return False
+        self._load()
+        return self.complete
+
     def open(self, identity: Identity) -> None:
         """Open the file and go on where it was, or begin an empty one where it does not fit."""
+        self.close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         doubt = self._doubt(identity)
         if doubt is not None:
@@ -71,7 +88,7 @@ class ReadModel:
             self._create(identity)
         self._load()
 
-    def _doubt(self, identity: Identity) -> str | None:
+    def _doubt(self, identity: Identity | None) -> str | None:
         """Return why the file cannot be gone on with, or None."""
         if not self.path.exists():
             return "no file"
@@ -83,11 +100,7 @@ class ReadModel:
             return f"the file cannot be read ({error})"
         if meta.get("schema") != version():
             return "another catalog"
-        if meta.get("topic") != identity.topic:
-            return "another topic"
-        if any(identity.ends.get(part, 0) < following for part, following in stored.items()):
-            return "the topic ends before what was read"
-        return None
+        return None if identity is None else _other_topic(identity, meta, stored)
 
     def _create(self, identity: Identity) -> None:
         self._connection = connect(self.path)
@@ -128,9 +141,7 @@ class ReadModel:
                     for p in batch.positions.values()
                 ],
             )
-            connection.executemany(
-                "INSERT OR REPLACE INTO progress VALUES (?, ?)", batch.next_offsets.items()
-            )
+            connection.executemany("INSERT OR REPLACE INTO progress VALUES (?, ?)", batch.next_offsets.items())
             connection.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (str(self.revision + 1),))
             connection.execute("COMMIT")
         except BaseException:
@@ -146,9 +157,7 @@ class ReadModel:
         self.complete = True
 
     @staticmethod
-    def _write_rows(
-        connection: sqlite3.Connection, table: Table, rows: dict[RowKey, tuple[int, ...] | None]
-    ) -> None:
+    def _write_rows(connection: sqlite3.Connection, table: Table, rows: dict[RowKey, tuple[int, ...] | None]) -> None:
         kept = [key + sums for key, sums in rows.items() if sums is not None]
         ended = [key for key, sums in rows.items() if sums is None]
         connection.executemany(table.upsert(), kept)

@@ -77,9 +77,7 @@ class Batch:
             return
         ledger = {str(name): int(count) for name, count in value.get("ledger", {}).items()}
         topic = str(value.get("topic", ""))
-        self.positions[partition] = Position(
-            partition, int(value["offset"]), int(value["time"]), ledger, topic
-        )
+        self.positions[partition] = Position(partition, int(value["offset"]), int(value["time"]), ledger, topic)
 
     def _add_row(self, key: dict[str, Any], value: dict[str, Any] | None) -> None:
         table = TABLES[key["set"], key["window"]]

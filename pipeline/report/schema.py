@@ -66,9 +66,7 @@ class Table:
 
 def table_of(dimensions: DimensionSet, window: Window) -> Table:
     """Return the table of this set and window."""
-    return Table(
-        f"rows_{dimensions.name}_{window.name}", dimensions.dimensions, window, block_seconds(window)
-    )
+    return Table(f"rows_{dimensions.name}_{window.name}", dimensions.dimensions, window, block_seconds(window))
 
 
 TABLES: dict[tuple[str, str], Table] = {

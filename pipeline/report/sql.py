@@ -116,9 +116,7 @@ class _Writer:
             f"start >= {self.bind(query.since)} AND start < {self.bind(query.until)}",
             *(f'"{name}" {self.one_of(values)}' for name, values in self.shape.filters),
         ]
-        columns = [
-            f'{self.time(query)} + {self.bind(later)} AS "time"' if n == TIME else f'"{n}"' for n in self.by
-        ]
+        columns = [f'{self.time(query)} + {self.bind(later)} AS "time"' if n == TIME else f'"{n}"' for n in self.by]
         columns += [f'coalesce(sum("{name}"), 0) AS "{name}"' for name in self.sums]
         group = f" GROUP BY {', '.join(str(n + 1) for n in range(len(self.by)))}" if self.by else ""
         where = " AND ".join(conditions)
@@ -185,9 +183,7 @@ def _check(query: Query, tz: ZoneInfo) -> None:
     if shape.bucket is not Bucket.WINDOW:
         size = shape.window.seconds
         if any(ahead % size for _, ahead in moment.offsets(query.since, query.until, tz)):
-            raise bad_value(
-                "tz", shape.tz, f"Hours of {shape.tz} are not whole windows of {shape.window.name}."
-            )
+            raise bad_value("tz", shape.tz, f"Hours of {shape.tz} are not whole windows of {shape.window.name}.")
     if shape.fill is Fill.ZERO:
         cells = len(bucket_starts(query)) if TIME in shape.by else 1
         for name in shape.by:
@@ -216,9 +212,7 @@ def statement(query: Query) -> Statement:
     if compared:
         since, until, later = before(query, writer.tz)
         earlier = (since, until)
-        tables.append(
-            f"p AS MATERIALIZED ({writer.grouped(replace(query, since=since, until=until), later)})"
-        )
+        tables.append(f"p AS MATERIALIZED ({writer.grouped(replace(query, since=since, until=until), later)})")
         shown += [f'coalesce(p."{name}", 0)' for name in writer.sums]
         join = f" LEFT JOIN p ON {writer.joined('t', 'p')}"
         last = f" UNION ALL SELECT {', '.join([str(BEFORE), '0', *blank, *totals, *nothing])} FROM p"

@@ -18,9 +18,7 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 1.0
 CHECK_TOPIC_EVERY = 15
-ABSENT = frozenset(
-    {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC}
-)
+ABSENT = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC})
 
 
 class Ingests:

@@ -176,9 +176,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter("bucket", "What `time` is cut into.", _one_of(Bucket) | {"default": "window"}, "day"),
     Parameter("fill", "zero: a row for every bucket and value asked for.", _one_of(Fill), "zero"),
-    Parameter(
-        "compare", "previous: beside each row the same of the period before.", _one_of(Compare), "none"
-    ),
+    Parameter("compare", "previous: beside each row the same of the period before.", _one_of(Compare), "none"),
     Parameter("times", "How `time` is written in rows.", _one_of(Times), "unix"),
     Parameter("format", "How the answer is written; else by Accept.", _one_of(Format), "json"),
 )

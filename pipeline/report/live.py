@@ -1,0 +1,190 @@
+"""Live answers: one channel a question; each of its readers gets what changed since its last."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from pipeline.report import answer
+from pipeline.report.desk import Desk, Entry
+from pipeline.report.problem import Refused
+from pipeline.report.query import Asked, Query
+
+Row = dict[str, Any]
+RowName = tuple[Any, ...]
+
+# How many changes back a reader may resume; one that was away for longer gets the whole answer.
+MOST_VERSIONS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The content of an answer at one time; `name` is its digest."""
+
+    name: str
+    rows: dict[RowName, Row]
+    rest: dict[str, Any]
+
+
+def version_of(query: Query, entry: Entry, last: Version | None) -> Version:
+    """Return the version that an answer is; rows that did not change are kept once."""
+    content = orjson.loads(entry.content)
+    rows: dict[RowName, Row] = {}
+    for row in content.pop("rows"):
+        name = tuple(row[column] for column in query.shape.by)
+        known = last.rows.get(name) if last else None
+        rows[name] = known if known is not None and known == row else row
+    return Version(entry.digest, rows, content)
+
+
+def event(kind: str, data: bytes, name: str = "") -> bytes:
+    """Return one server-sent event."""
+    identity = f"id: {name}\n" if name else ""
+    return f"event: {kind}\n{identity}data: ".encode() + data + b"\n\n"
+
+
+def change(query: Query, head: dict[str, Any], old: Version, new: Version) -> bytes:
+    """Return what turns one version into another: rows to put, names of rows that are gone."""
+    by = query.shape.by
+    changed = [row for name, row in new.rows.items() if old.rows.get(name) != row]
+    gone = [dict(zip(by, name, strict=True)) for name in old.rows if name not in new.rows]
+    return orjson.dumps(head | {"rows": changed, "gone": gone} | new.rest)
+
+
+@dataclass(slots=True)
+class Channel:
+    """One question, asked again whenever something changes, for all who watch it.
+
+    Attributes:
+        asked: the question.
+        query, entry, version: the answer of now.
+        head: what it covers, as JSON.
+        turn: grows when there is something to send.
+        failed: why the question cannot be answered any more.
+    """
+
+    asked: Asked
+    query: Query
+    entry: Entry
+    version: Version
+    head: bytes
+    readers: int = 0
+    turn: int = 0
+    failed: Refused | None = None
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    versions: deque[Version] = field(default_factory=lambda: deque(maxlen=MOST_VERSIONS))
+    task: asyncio.Task[None] | None = None
+    _written: dict[str, bytes] = field(default_factory=dict)
+
+    def find(self, name: str | None) -> Version | None:
+        """Return a version that is still known."""
+        return next((one for one in self.versions if one.name == name), None)
+
+    def take(self, query: Query, entry: Entry, head: bytes) -> None:
+        """Take in the answer of now."""
+        if entry.digest != self.version.name:
+            self.version = version_of(query, entry, self.version)
+            self.versions.append(self.version)
+            self._written.clear()
+        elif head == self.head:
+            return
+        self.query, self.entry, self.head = query, entry, head
+        self._wake()
+
+    def fail(self, refused: Refused) -> None:
+        """Tell every reader that the question is refused from now on."""
+        self.failed = refused
+        self._wake()
+
+    def _wake(self) -> None:
+        self.turn += 1
+        self.moved.set()
+        self.moved = asyncio.Event()
+
+    def since(self, seen: Version | None) -> bytes:
+        """Return the event that brings a reader from what it has seen to now."""
+        if seen is not None and seen.name == self.version.name:
+            return event("fresh", self.head)
+        name = seen.name if seen else ""
+        if name not in self._written:
+            whole = event("answer", self.whole(), self.version.name)
+            written = whole
+            if seen is not None:
+                step = change(self.query, orjson.loads(self.head), seen, self.version)
+                part = event("change", step, self.version.name)
+                written = part if len(part) < len(whole) else whole
+            self._written[name] = written
+        return self._written[name]
+
+    def whole(self) -> bytes:
+        """Return the whole answer."""
+        return self.head[:-1] + b"," + self.entry.content[1:]
+
+
+class Live:
+    """All channels."""
+
+    def __init__(self, desk: Desk, every_seconds: float, at_a_time: int = 2) -> None:
+        self._desk = desk
+        self._every = every_seconds
+        self._turns = asyncio.Semaphore(at_a_time)
+        self._channels: dict[Asked, Channel] = {}
+        self.readers = 0
+
+    async def join(self, asked: Asked, key: str) -> Channel:
+        """Return the channel of a question, made where there is none.
+
+        Raises:
+            Refused: the question has no answer.
+        """
+        if asked not in self._channels:
+            query, entry, head = await self._now(asked, key)
+            first = version_of(query, entry, None)
+            channel = self._channels.setdefault(asked, Channel(asked, query, entry, first, head))
+            if channel.task is None:
+                channel.versions.append(first)
+                channel.task = asyncio.create_task(self._follow(channel))
+        channel = self._channels[asked]
+        channel.readers += 1
+        self.readers += 1
+        return channel
+
+    def leave(self, channel: Channel) -> None:
+        """Let a reader go; the last one closes the channel."""
+        channel.readers -= 1
+        self.readers -= 1
+        if channel.readers == 0:
+            self._channels.pop(channel.asked, None)
+            if channel.task is not None:
+                channel.task.cancel()
+
+    async def _now(self, asked: Asked, key: str) -> tuple[Query, Entry, bytes]:
+        query = asked.at(int(time.time()))
+        fresh = self._desk.freshness(query.until)
+        entry = await self._desk.answer(query, key)
+        return query, entry, orjson.dumps(answer.head(query, fresh))
+
+    async def _follow(self, channel: Channel) -> None:
+        while True:
+            changed = self._desk.changed
+            try:
+                async with self._turns:
+                    channel.take(*await self._now(channel.asked, "live"))
+            except Refused as refused:
+                if refused.problem.status < 500:
+                    channel.fail(refused)
+                    return
+            await asyncio.sleep(self._every)
+            await changed.wait()
+
+    async def close(self) -> None:
+        """Stop every channel."""
+        tasks = [channel.task for channel in self._channels.values() if channel.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
