@@ -34,9 +34,7 @@ async def serve(config: Config) -> None:
         raise CannotStart(f"spool folder {folder.path} can not be read: {error}") from error
     process = Process(config, folder, segments, Sink(config))
     port = await process.start()
-    log.info(
-        "started name=%s address=http://%s:%d folder=%s", process.name, config.ingest_host, port, folder.path
-    )
+    log.info("started name=%s address=http://%s:%d folder=%s", process.name, config.ingest_host, port, folder.path)
     await stopped.wait()
     await process.stop()
     log.info("stopped name=%s answered=%d", process.name, process.ledger.answered)

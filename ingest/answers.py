@@ -10,9 +10,7 @@ from enum import Enum
 ALLOW = "GET, POST, OPTIONS"
 _CALLBACK = re.compile(rb"[A-Za-z_$][A-Za-z0-9_$]{0,63}")
 # An answer may be kept by nobody: an identical impression URL can recur.
-_EVERYWHERE = (
-    "Access-Control-Allow-Origin: *\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-)
+_EVERYWHERE = "Access-Control-Allow-Origin: *\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
 
 
 class Keep(Enum):
@@ -87,9 +85,7 @@ def preflight(seconds: int, keep: Keep) -> bytes:
     ).encode()
 
 
-def _answer(
-    head: str, seconds: int, keep: Keep, content_type: str, text: str, *, with_body: bool = True
-) -> bytes:
+def _answer(head: str, seconds: int, keep: Keep, content_type: str, text: str, *, with_body: bool = True) -> bytes:
     body = text if with_body else ""
     return (
         f"HTTP/1.1 {head}\r\nContent-Type: {content_type}\r\nContent-Length: {len(text.encode())}\r\n"

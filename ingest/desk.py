@@ -114,9 +114,7 @@ class Desk:
         self.refuse_unread(reason)
         return refused(reason, self.seconds, keep, with_body=method != "HEAD")
 
-    def _keep(
-        self, request: RawRequestMessage, path: str, query: str, body: bytes, waiting: Waiting
-    ) -> bytes | None:
+    def _keep(self, request: RawRequestMessage, path: str, query: str, body: bytes, waiting: Waiting) -> bytes | None:
         if body and request.compression in ("gzip", "deflate"):
             plain = inflate(body, self._room.body_bytes)
             if isinstance(plain, Refused):

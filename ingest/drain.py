@@ -17,6 +17,8 @@ log = logging.getLogger("ingest.drain")
 
 _RECORD_BYTES = 64 * 1024
 _RECORDS_AT_ONCE = 64
+# More than the producer's own; a producer that was replaced delivers nothing any more.
+_DELIVERY_SECONDS = 8.0
 _ORPHANS_EVERY_SECONDS = 10.0
 
 
@@ -85,7 +87,10 @@ class Drain:
         due = loop.time()
         deliveries: list[asyncio.Future[None]] = []
         for record in regroup(reading.frames, self._partitions):
-            await at_once.acquire()
+            try:
+                await asyncio.wait_for(at_once.acquire(), _DELIVERY_SECONDS)
+            except TimeoutError:
+                raise KafkaAway from None
             delivery = self._send(record, loop)
             delivery.add_done_callback(lambda _: at_once.release())
             deliveries.append(delivery)
@@ -93,8 +98,9 @@ class Drain:
             await asyncio.sleep(due - loop.time())
             if not self._kafka_answers():
                 break
-        results = await asyncio.gather(*deliveries, return_exceptions=True)
-        if any(isinstance(result, BaseException) for result in results) or not self._kafka_answers():
+        if deliveries:
+            await asyncio.wait(deliveries, timeout=_DELIVERY_SECONDS)
+        if not all(one.done() and one.exception() is None for one in deliveries) or not self._kafka_answers():
             raise KafkaAway
         await asyncio.to_thread(segments.delete, segment)
         self._ledger.drained += segment.beacons

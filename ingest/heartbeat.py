@@ -9,6 +9,9 @@ from collections.abc import Callable
 from ingest.circuit import Circuit
 from ingest.sink import Sink
 
+# More than the producer's own; a producer that was replaced delivers nothing any more.
+_DELIVERY_SECONDS = 8.0
+
 
 class Heartbeat:
     """This ingest's record in `ingests`, which is also the probe that closes the circuit again."""
@@ -27,6 +30,7 @@ class Heartbeat:
         self._name = name
         self._since = since
         self._clock = clock
+        self._sent_at = 0.0
         self._flying: asyncio.Future[bool] | None = None
 
     def beat(self) -> asyncio.Future[bool]:
@@ -35,7 +39,9 @@ class Heartbeat:
         The time is taken before the spool is looked at: a beacon answered before it was acknowledged by
         Kafka before it, and so lies before this record, or is in the spool and seen there.
         """
-        if self._flying is None or self._flying.done():
+        now = self._loop.time()
+        if self._flying is None or self._flying.done() or now - self._sent_at > _DELIVERY_SECONDS:
+            self._sent_at = now
             time = int(self._clock() * 1000)
             value = {"time": time, "pendingSince": self._since()}
             self._flying = self._send(self._name, json.dumps(value, separators=(",", ":")).encode())

@@ -72,9 +72,7 @@ class _Flight:
 class Ladder:
     """Takes closed packs and answers everyone in them."""
 
-    def __init__(
-        self, kafka: Kafka, spool: Spool, ledger: Ledger, kafka_seconds: float, answer_seconds: float
-    ) -> None:
+    def __init__(self, kafka: Kafka, spool: Spool, ledger: Ledger, kafka_seconds: float, answer_seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._kafka = kafka
         self._spool = spool

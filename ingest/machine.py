@@ -29,9 +29,7 @@ def check_parser() -> None:
     if version < _PARSER_SINCE:
         raise CannotStart(f"aiohttp {aiohttp.__version__} is too old: install 3.14.5 or newer")
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
-        raise CannotStart(
-            "aiohttp runs without its C parser: install a wheel, and unset AIOHTTP_NO_EXTENSIONS"
-        )
+        raise CannotStart("aiohttp runs without its C parser: install a wheel, and unset AIOHTTP_NO_EXTENSIONS")
 
 
 def connections_allowed(wanted: int) -> int:

@@ -74,9 +74,7 @@ class Process:
         return Desk(
             ladder=self._ladder,
             ledger=self.ledger,
-            bounds=Bounds(
-                config.ingest_pack_kib << 10, config.ingest_pack_beacons, config.ingest_linger_ms / 1000
-            ),
+            bounds=Bounds(config.ingest_pack_kib << 10, config.ingest_pack_beacons, config.ingest_linger_ms / 1000),
             partitions=config.partitions,
             room=Room(
                 connections_allowed(config.ingest_connections),
@@ -219,11 +217,7 @@ class Process:
         if path == "/health":
             return Page("200 OK", "ok\n")
         if path == "/ready":
-            return (
-                Page("200 OK", "ready\n")
-                if self._is_ready()
-                else Page("503 Service Unavailable", "not ready\n")
-            )
+            return Page("200 OK", "ready\n") if self._is_ready() else Page("503 Service Unavailable", "not ready\n")
         if path == "/metrics":
             text = exposition(self.ledger, int(time() * 1000))
             return Page("200 OK", text, "text/plain; version=0.0.4; charset=utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,9 @@ class Sink:
         self._beacons = config.topic("beacons")
         self._ingests = config.topic("ingests")
         self._partitions = config.partitions
-        self._producer = Producer(settings(config))
+        self._settings = settings(config)
+        self._producer = Producer(self._settings)
+        self._dead = False
         # Kafka said that a topic is not there: nothing is sent until the topics were looked at again.
         self.topics_doubtful = True
 
@@ -73,10 +76,25 @@ class Sink:
     def _note(self, error: KafkaError) -> None:
         if error.code() in _WRONG_TOPIC:
             self.topics_doubtful = True
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            self._dead = True
 
     def poll(self) -> None:
         """Call the deliveries that are due; never waits."""
         self._producer.poll(0)
+        if self._dead:
+            self._replace()
+
+    def _replace(self) -> None:
+        """Go on with a new producer: one that lost its place in its order of records takes no more."""
+        log.error("producer_replaced records_given_up=%d", len(self._producer))
+        old, self._producer = self._producer, Producer(self._settings)
+        self._dead = False
+        old.purge()
+        # All that it held is called undelivered, and so goes to the spool.
+        old.poll(0)
+        # Its end can wait for its broker threads, which the loop must not.
+        threading.Thread(target=lambda _: None, args=(old,), daemon=True).start()
 
     def __len__(self) -> int:
         return len(self._producer)

@@ -53,9 +53,7 @@ def _check_port(config: Config) -> None:
         try:
             probe.bind((config.ingest_host, config.ingest_port))
         except OSError as error:
-            raise CannotStart(
-                f"INGEST_PORT {config.ingest_port} on {config.ingest_host}: {error.strerror}"
-            ) from error
+            raise CannotStart(f"INGEST_PORT {config.ingest_port} on {config.ingest_host}: {error.strerror}") from error
 
 
 def _start(number: int) -> subprocess.Popen[bytes]:
