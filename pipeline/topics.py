@@ -82,7 +82,9 @@ def ensure_topics(kafka: KafkaSettings, line: LineSettings, dedupe_horizon_s: in
         for plan in plans:
             if plan.name not in existing:
                 _create(admin, plan, line.replication)
-        for topic in admin.describe_topics([plan.name for plan in plans]):
+        # Only what was there before: metadata of a topic created just now may still show no partition.
+        there = [plan.name for plan in plans if plan.name in existing]
+        for topic in admin.describe_topics(there) if there else ():
             wanted = next(plan.partitions for plan in plans if plan.name == topic["name"])
             found = len(topic["partitions"])
             if found != wanted:

@@ -1,0 +1,49 @@
+"""One broker for all tests here; every test has its own line on it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.broker import Broker
+from tests.e2e.line import Line
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    node = Broker(tmp_path_factory.mktemp("kafka"))
+    try:
+        asyncio.run(node.start())
+        yield node
+    finally:
+        node.kill()
+
+
+@pytest.fixture
+def line(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Line]:
+    """A line that nobody else uses; after a failure the ends of its logs are shown."""
+    line = Line(broker.bootstrap, f"t{next(_numbers)}-", tmp_path / "line")
+    try:
+        yield line
+    finally:
+        if request.node.stash.get(FAILED, False):
+            print(*line.logs(), sep="\n")
+        line.close()
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Tell the fixture whether the test failed."""
+    report = yield
+    if report.when == "call" and report.failed:
+        item.stash[FAILED] = True
+    return report
