@@ -18,6 +18,7 @@ from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawReq
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from ingest.answers import Keep, Refused, refused
+from ingest.waiting import Waiting
 
 _PIPELINE = 32
 _FOREVER = float("inf")
@@ -34,25 +35,6 @@ class Limits:
     header_seconds: float
     body_seconds: float
     idle_seconds: float
-
-
-class Waiting:
-    """A request that waits for its answer.
-
-    Attributes:
-        seconds: the receive time, which is the answer.
-        callback: of a JSONP request, else empty.
-        keep: what becomes of the connection.
-    """
-
-    __slots__ = ("answer", "callback", "connection", "keep", "seconds")
-
-    def __init__(self, connection: Connection, keep: Keep) -> None:
-        self.connection = connection
-        self.keep = keep
-        self.seconds = 0
-        self.callback = b""
-        self.answer: bytes | None = None
 
 
 class Desk(Protocol):

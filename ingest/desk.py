@@ -14,10 +14,11 @@ from ingest import wire
 from ingest.address import Addresses
 from ingest.answers import Keep, Page, Refused, page, preflight, refused, script_callback
 from ingest.beacon import Beacon, first_value, partition_of
-from ingest.connection import Connection, Waiting
+from ingest.connection import Connection
 from ingest.ladder import REQUEST_BYTES, Ladder
 from ingest.metrics import Ledger
 from ingest.packer import Bounds, Packer, linger
+from ingest.waiting import Waiting
 
 BEACON_PATHS = frozenset({"/api_v3/index.php", "/collect"})
 _AGENT_BYTES = 512

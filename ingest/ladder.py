@@ -14,9 +14,9 @@ from typing import Protocol
 
 from ingest.answers import Keep, Refused, refused, stored
 from ingest.circuit import Circuit
-from ingest.connection import Waiting
 from ingest.metrics import Ledger
 from ingest.packer import Pack
+from ingest.waiting import Waiting
 
 # What a waiting request costs beside its line: its objects here and in the connection.
 REQUEST_BYTES = 1024
@@ -152,7 +152,6 @@ class Ladder:
             self._unanswered[0].answered or self._unanswered[0].born + self._answer_seconds <= now
         ):
             self._give_up(self._unanswered.popleft())
-        self._ledger.kafka_open = int(not self.circuit.closed)
         if self._unanswered or self._at_kafka:
             self._loop.call_later(_POLL_SECONDS, self._tick)
         else:

@@ -182,7 +182,7 @@ class Process:
             self._looked_around = now
             self._look_at_clock(now)
             ledger = self.ledger
-            ledger.kafka_open = int(not self._kafka_answers())
+            self._look_at_kafka()
             ledger.opened = self._ladder.circuit.opened
             ledger.spool_bytes = self._segments.bytes()
             ledger.spool_since_ms = self._spool.since()
@@ -192,6 +192,14 @@ class Process:
                 every = _BEAT_SECONDS if self._sink.topics_doubtful else _TOPICS_EVERY_SECONDS
                 if now - self._topics_looked_at >= every:
                     await self._look_at_topics(first=False)
+
+    def _look_at_kafka(self) -> None:
+        is_open = int(not self._kafka_answers())
+        if is_open and not self.ledger.kafka_open:
+            log.warning("kafka_away beacons go to the spool, last_error=%s", self._sink.last_error)
+        elif self.ledger.kafka_open and not is_open:
+            log.info("kafka_back spool_bytes=%d", self._segments.bytes())
+        self.ledger.kafka_open = is_open
 
     def _look_at_clock(self, now: float) -> None:
         offset = time() - now
@@ -204,7 +212,9 @@ class Process:
         try:
             wrong = await asyncio.to_thread(self._sink.look_at_topics, 3.0)
         except KafkaException as error:
-            log.warning("kafka_away error=%s", error.args[0].name())
+            if first:
+                log.warning("kafka_away beacons go to the spool, last_error=%s", error.args[0].name())
+                self.ledger.kafka_open = 1
         else:
             if wrong is not None:
                 if first:

@@ -40,7 +40,9 @@ class Sink:
         self._beacons = config.topic("beacons")
         self._ingests = config.topic("ingests")
         self._partitions = config.partitions
-        self._settings = settings(config)
+        self._settings = settings(config) | {"error_cb": self._heard}
+        # The last word of Kafka's client about Kafka, for the log line of whoever notices.
+        self.last_error = "none"
         self._producer = Producer(self._settings)
         self._dead = False
         # Kafka said that a topic is not there: nothing is sent until the topics were looked at again.
@@ -73,7 +75,11 @@ class Sink:
             return False
         return True
 
+    def _heard(self, error: KafkaError) -> None:
+        self.last_error = error.name()
+
     def _note(self, error: KafkaError) -> None:
+        self._heard(error)
         if error.code() in _WRONG_TOPIC:
             self.topics_doubtful = True
         if error.fatal() or error.code() == KafkaError._FATAL:
@@ -141,15 +147,12 @@ def settings(config: Config) -> dict[str, Any]:
         "topic.metadata.refresh.interval.ms": 30_000,
         "allow.auto.create.topics": False,
         "log.connection.close": False,
+        # Its own log says the same twice a second while Kafka is away.
+        "log_level": 2,
         "logger": logging.getLogger("ingest.kafka"),
-        "error_cb": _noted,
         "security.protocol": config.kafka_security_protocol,
     }
     return chosen | _credentials(config)
-
-
-def _noted(error: KafkaError) -> None:
-    log.info("kafka_error name=%s", error.name())
 
 
 def _credentials(config: Config) -> dict[str, Any]:
