@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,8 +20,9 @@ from pipeline.changelog import Topics
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, WorkerSettings
 from pipeline.fetch import Fetch, Transport
 from pipeline.metrics import WorkerMetrics
-from pipeline.owner import Owner, Place
-from pipeline.partition import Rules
+from pipeline.owned import Place
+from pipeline.owner import Owner
+from pipeline.rows import Rules
 from pipeline.windows import Shape
 
 log = logging.getLogger(__name__)
@@ -119,6 +121,7 @@ def _faust_app(kafka: KafkaSettings, worker: WorkerSettings, group: str, place: 
     return faust.App(
         group,
         broker=["kafka://" + address for address in kafka.bootstrap.split(",")],
+        broker_credentials=_credentials(kafka),
         datadir=str(place.state_dir / "faust"),
         autodiscover=False,
         # Its web server listens everywhere and serves tables by key; ours is pipeline/health.py.
@@ -137,3 +140,21 @@ def _faust_app(kafka: KafkaSettings, worker: WorkerSettings, group: str, place: 
         stream_recovery_delay=0.0,
         producer_acks=-1,
     )
+
+
+def _credentials(kafka: KafkaSettings) -> Any:
+    """Return what Faust's own client says to Kafka to be let in; None where nothing is asked."""
+    context = None
+    if kafka.security_protocol.endswith("SSL"):
+        # Without a CA file the system's authorities are trusted; names are always checked.
+        context = ssl.create_default_context(cafile=kafka.ca_file)
+        if kafka.cert_file is not None:
+            context.load_cert_chain(kafka.cert_file, kafka.key_file)
+    if kafka.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=kafka.sasl_username,
+            password=kafka.password(),
+            ssl_context=context,
+            mechanism=kafka.sasl_mechanism,
+        )
+    return None if context is None else faust.SSLCredentials(context)

@@ -9,16 +9,14 @@ and what repeats (partners, entries, types) is understood once and remembered.
 from __future__ import annotations
 
 import re
-from base64 import b64decode
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import orjson
 
-from ingest.beacon import BOM, percent_decode
 from pipeline.catalog import METRICS, EventType
 from pipeline.identity import ABSENT, identity_of, pair_identity_of, record_identity_of
+from pipeline.parameters import Line, Reason, Rejected, decoded, parameters_of, raw_bytes, read_line, with_encoded_names
 
 MAX_SESSION_BYTES = 256
 MAX_ENTRY_BYTES = 64
@@ -27,27 +25,6 @@ UNKNOWN_TYPE = -1
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
 _TYPE = re.compile(r"\d{1,9}", re.ASCII)
-_YEAR_2100_MS = 4_102_444_800_000
-
-
-class Reason(StrEnum):
-    """Why a beacon could not be understood: the closed list, written beside it in `rejected`."""
-
-    UNREADABLE_LINE = "unreadable_line"
-    UNKNOWN_VERSION = "unknown_version"
-    UNREADABLE_BODY = "unreadable_body"
-    BAD_PARTNER = "bad_partner"
-    LONG_SESSION = "long_session"
-    LONG_ENTRY = "long_entry"
-    FAULT = "fault"
-
-
-class Rejected(Exception):
-    """This beacon cannot be counted: write its line to `rejected` with the reason."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
 
 
 class Event(msgspec.Struct, gc=False):
@@ -72,34 +49,6 @@ class Event(msgspec.Struct, gc=False):
     bad: tuple[str, ...]
 
 
-class _Line(msgspec.Struct, gc=False):
-    """The fields of a beacon line that carry meaning for counting; the others are skipped unread."""
-
-    v: int
-    id: str
-    time: int
-    path: str = ""
-    query: str = ""
-    query64: str = ""
-    type: str = ""
-    body: str = ""
-    body64: str = ""
-
-
-_decode_line = msgspec.json.Decoder(_Line).decode
-
-_BASE = (
-    "eventType",
-    "partnerId",
-    "entryId",
-    "sessionId",
-    "eventIndex",
-    "sessionStartTime",
-    "service",
-    "action",
-)
-_NUMBERS = tuple(sorted({metric.parameter for metric in METRICS if metric.parameter is not None}))
-_find_wanted = re.compile("&(" + "|".join(_BASE + _NUMBERS) + ")=([^&]*)").findall
 _SECONDS = re.compile(r"\d{1,15}(?:\.\d{1,30})?", re.ASCII)
 _PARTNER = re.compile(r"\d{1,18}", re.ASCII)
 
@@ -126,28 +75,17 @@ def read_event(raw: bytes, by_pair: bool = False) -> Event:
     Raises:
         Rejected: the line, its body or its partner cannot be understood, or an id is over its bound.
     """
-    try:
-        line = _decode_line(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Rejected(Reason.UNREADABLE_LINE) from error
-    if line.v != 1:
-        raise Rejected(Reason.UNKNOWN_VERSION)
-    if not 0 < line.time < _YEAR_2100_MS:
-        raise Rejected(Reason.UNREADABLE_LINE)
-    query = line.query if not line.query64 else _text(line.query64)
-    found: dict[str, str] = dict(_find_wanted("&" + query)[::-1])  # reversed: the first of a name counts
-    if line.body or line.body64:
-        found |= _body_values(line.body if not line.body64 else _text(line.body64), line.type)
+    line = read_line(raw)
+    found = parameters_of(line)
     try:
         return _event(found, found["eventIndex"], found["sessionId"], line, by_pair)
     except KeyError:
         # Something every event should have is not there: absent, or its name is percent-encoded.
-        if "%" in query:
-            found = _decoding_names(query) | found
+        found = with_encoded_names(line, found)
         return _event(found, found.get("eventIndex", ""), found.get("sessionId", ""), line, by_pair)
 
 
-def _event(found: dict[str, str], index: str, session: str, line: _Line, by_pair: bool) -> Event:  # noqa: C901, PLR0912
+def _event(found: dict[str, str], index: str, session: str, line: Line, by_pair: bool) -> Event:  # noqa: C901, PLR0912
     # One function on purpose: each call that it is cut into costs 0.1 us a beacon.
     get = found.get
     partner = _partners.get(get("partnerId", "")) or _partner_of(get("partnerId", ""))
@@ -157,14 +95,14 @@ def _event(found: dict[str, str], index: str, session: str, line: _Line, by_pair
         kind = _kind_of(get("service"), get("action"), type_text, line.path)
     entry, entry_json = _entries.get(get("entryId", "")) or _entry_of(get("entryId", ""))
     if "%" in session or "+" in session:
-        session = _decoded(session)
-    if len(session) > MAX_SESSION_BYTES // 4 and len(_bytes(session)) > MAX_SESSION_BYTES:
+        session = decoded(session)
+    if len(session) > MAX_SESSION_BYTES // 4 and len(raw_bytes(session)) > MAX_SESSION_BYTES:
         raise Rejected(Reason.LONG_SESSION)
     bad: tuple[str, ...] = ()
     if not (index.isdigit() and index.isascii() and len(index) < 16):
         if "eventIndex" in found:
             bad = ("eventIndex",)
-        index = _decoded(index)
+        index = decoded(index)
     if session in ABSENT or index in ABSENT:
         identity = record_identity_of(line.id)
     elif by_pair:
@@ -172,7 +110,7 @@ def _event(found: dict[str, str], index: str, session: str, line: _Line, by_pair
     else:
         start = get("sessionStartTime", "")
         if "%" in start or "+" in start:
-            start = _decoded(start)
+            start = decoded(start)
         identity = identity_of(partner, session, index, entry, type_text, start)
     amounts = _COUNTS.get(kind, _NO_AMOUNTS)
     for name, parameter in _SUMS.get(kind, ()):
@@ -212,8 +150,8 @@ def _partner_of(text: str) -> str:
 
 def _entry_of(text: str) -> tuple[str, str]:
     r"""Return an entry id decoded, and as JSON text, where a byte that is no UTF-8 becomes \xNN."""
-    entry = _decoded(text)
-    raw = _bytes(entry)
+    entry = decoded(text)
+    raw = raw_bytes(entry)
     if len(raw) > MAX_ENTRY_BYTES:
         raise Rejected(Reason.LONG_ENTRY)
     json_text = orjson.dumps(raw.decode("utf-8", "backslashreplace")).decode()
@@ -240,61 +178,3 @@ def _milliseconds(text: str) -> int | None:
         return None
     milliseconds = round(float(text) * 1000)
     return milliseconds if milliseconds <= DAY_MS else None
-
-
-def _decoded(value: str) -> str:
-    """Return a value percent-decoded once; a byte that is no UTF-8 becomes a surrogate, so none is lost."""
-    # KAVA's sessionId is guid%3Aguid: one replace is five times cheaper than the general way.
-    if "%" in value:
-        value = value.replace("%3A", ":")
-    if "%" in value or "+" in value:
-        return percent_decode(_bytes(value)).decode("utf-8", "surrogateescape")
-    return value
-
-
-def _bytes(value: str) -> bytes:
-    return value.encode("utf-8", "surrogateescape")
-
-
-def _text(base64: str) -> str:
-    try:
-        return b64decode(base64, validate=True).decode("utf-8", "surrogateescape")
-    except ValueError as error:
-        raise Rejected(Reason.UNREADABLE_LINE) from error
-
-
-def _decoding_names(query: str) -> dict[str, str]:
-    """Return the wanted parameters of a query whose names may be percent-encoded too."""
-    values: dict[str, str] = {}
-    for pair in query.split("&"):
-        name, equals, value = pair.partition("=")
-        if equals:
-            values.setdefault(_decoded(name), value)
-    return values
-
-
-def _body_values(body: str, content_type: str) -> dict[str, str]:
-    """Return the parameters of a body, values percent-encoded as in a query.
-
-    JSON is known by its brace, whatever the header says (sendBeacon says text/plain); all else that is not
-    multipart is read as a form.
-    """
-    text = body.removeprefix(BOM.decode()).lstrip()
-    if text.startswith(("{", "[")) or "json" in content_type.lower():
-        try:
-            values: Any = orjson.loads(text)
-        except (orjson.JSONDecodeError, UnicodeEncodeError) as error:
-            raise Rejected(Reason.UNREADABLE_BODY) from error
-        if not isinstance(values, dict):
-            raise Rejected(Reason.UNREADABLE_BODY)
-        return {name: _query_text(value) for name, value in values.items() if not isinstance(value, dict | list)}
-    if "multipart/" in content_type.lower():
-        return {}
-    return dict(reversed(_find_wanted("&" + text.strip())))
-
-
-def _query_text(value: object) -> str:
-    if isinstance(value, str):
-        # Escaped again, so that one way of decoding serves query and body.
-        return value.replace("%", "%25").replace("+", "%2B")
-    return orjson.dumps(value).decode()

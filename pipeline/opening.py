@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pipeline.batch import Mark, Position, is_position_key, unpack_marks
 from pipeline.changelog import Changelog, Topics
-from pipeline.partition import Partition, Rules
+from pipeline.partition import Partition
+from pipeline.rows import Rules
 from pipeline.store import Store
 from pipeline.tail import Tail, Verdict
 from pipeline.windows import row_id_of, row_offset

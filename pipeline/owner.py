@@ -11,17 +11,16 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pipeline.batch import Batch
-from pipeline.changelog import Changelog, Lost, Topics
+from pipeline.changelog import Lost
 from pipeline.fetch import Fetch, Records
 from pipeline.metrics import WorkerMetrics
-from pipeline.opening import Refused, open_partition
-from pipeline.partition import Gap, Partition, Rules
-from pipeline.store import Store
+from pipeline.opening import Refused
+from pipeline.owned import Owned, Place, open_owned
+from pipeline.partition import Gap, Partition
+from pipeline.rows import Rules
 
 log = logging.getLogger(__name__)
 
@@ -29,45 +28,6 @@ log = logging.getLogger(__name__)
 RECORDS_A_TURN = 200
 REOPEN_FIRST_S = 0.5
 REOPEN_MOST_S = 5.0
-
-
-@dataclass(slots=True)
-class Owned:
-    """A partition that is open here.
-
-    Attributes:
-        acks: (offset, acknowledge) of events not yet in a written checkpoint.
-        writing: the checkpoint under way.
-        sought: the offset last asked for to fill a gap.
-    """
-
-    partition: Partition
-    store: Store
-    changelog: Changelog
-    acks: list[tuple[int, Callable[[], Any]]] = field(default_factory=list)
-    writing: asyncio.Task[None] | None = None
-    sought: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the owner reads and writes.
-
-    Attributes:
-        kafka: connection part of a librdkafka configuration.
-        group: name of the consumer group; transactional ids are made from it.
-        state_dir: folder of the stores.
-        topic_id: id of the beacons topic.
-        checkpoint_s: between two checkpoints of a partition. checkpoint_cells: changed cells that force one.
-    """
-
-    kafka: dict[str, Any]
-    topics: Topics
-    group: str
-    state_dir: Path
-    topic_id: str
-    checkpoint_s: float
-    checkpoint_cells: int
 
 
 class Owner:
@@ -137,11 +97,7 @@ class Owner:
             await self._let_go(owned)
 
     async def _let_go(self, owned: Owned) -> None:
-        def close() -> None:
-            owned.store.close()
-            owned.changelog.close()
-
-        await asyncio.get_running_loop().run_in_executor(self._threads, close)
+        await asyncio.get_running_loop().run_in_executor(self._threads, owned.close)
 
     def _begin_opening(self, number: int, delay_s: float) -> None:
         task = asyncio.get_running_loop().create_task(self._keep_opening(number, delay_s))
@@ -155,7 +111,7 @@ class Owner:
             delay_s = min(REOPEN_MOST_S, max(REOPEN_FIRST_S, delay_s * 2))
             started = time.monotonic()
             try:
-                owned = await loop.run_in_executor(self._threads, self._open_blocking, number)
+                owned = await loop.run_in_executor(self._threads, open_owned, number, self._place, self._rules)
             except Lost as lost:
                 log.warning("opening partition %d: %s; trying again in %.1f s", number, lost, delay_s)
                 continue
@@ -180,17 +136,6 @@ class Owner:
             self._fetch.start(number, owned.partition.position + 1)
             return
 
-    def _open_blocking(self, number: int) -> Owned:
-        place = self._place
-        changelog = Changelog(place.kafka, place.topics, f"{place.group}-{number}", number)
-        try:
-            path = place.state_dir / str(number)
-            partition, store = open_partition(number, path, changelog, place.topics, self._rules, place.topic_id)
-        except BaseException:
-            changelog.close()
-            raise
-        return Owned(partition, store, changelog)
-
     def _doubt(self, number: int, owned: Owned, why: str, fenced: bool = False) -> None:
         """Forget a partition whose state may not be what was written; open it again if it is still ours."""
         if self._open.get(number) is not owned:
@@ -201,6 +146,8 @@ class Owner:
         self._fetch.stop(number)
 
         async def reopen() -> None:
+            if owned.writing is not None:
+                await asyncio.wait([owned.writing])
             await self._let_go(owned)
             if number in self._assigned and number not in self._opening:
                 self._begin_opening(number, REOPEN_FIRST_S)

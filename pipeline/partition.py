@@ -12,23 +12,11 @@ from dataclasses import dataclass, field
 from pipeline.batch import Batch, Mark, Position, place_of
 from pipeline.catalog import EventType
 from pipeline.deadletter import dead_letter
-from pipeline.event import Event, Reason, Rejected, read_event
+from pipeline.event import Event, read_event
+from pipeline.parameters import Reason, Rejected
+from pipeline.rows import Rows, Rules
 from pipeline.store import Store, row_place_of
-from pipeline.windows import (
-    OTHER,
-    Cells,
-    Counts,
-    Row,
-    RowId,
-    Shape,
-    checksum_of,
-    fold,
-    is_expired,
-    merge,
-    read_row,
-    roll_up,
-    row_key,
-)
+from pipeline.windows import Cells, Counts, Row, RowId, checksum_of, fold, merge
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +24,6 @@ log = logging.getLogger(__name__)
 MAX_LINES = 1 << 16
 # Tombstones per checkpoint: retention never holds a checkpoint up.
 MOST_EXPIRED = 2_000
-ENTRY_ROWS = "entryRows"
 _KNOWN_TYPES = frozenset(int(kind) for kind in EventType)
 
 
@@ -46,24 +33,6 @@ class Gap(Exception):
     def __init__(self, offset: int) -> None:
         super().__init__(f"next offset is {offset}")
         self.offset = offset
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a line counts and how, the same for all its partitions.
-
-    Attributes:
-        shape: windows and sets kept.
-        by_pair: identity is the bare pair. dedupe_horizon_s: a repeat later than this counts again.
-        max_entries: entry rows per partner and window in one partition; further entries share one row.
-        cache_rows: rows kept decoded in memory, per partition.
-    """
-
-    shape: Shape
-    by_pair: bool = False
-    dedupe_horizon_s: int = 86_400
-    max_entries: int = 50_000
-    cache_rows: int = 25_000
 
 
 @dataclass(slots=True)
@@ -96,7 +65,7 @@ class Partition:
         self._time = position.time
         self._pending = Pending()
         self._in_flight: Pending | None = None
-        self._rows: dict[RowId, Row] = {}
+        self._rows = Rows(number, store, rules)
         self._finest_s = rules.shape.windows[0].seconds
 
     # -- accept
@@ -125,10 +94,7 @@ class Partition:
 
     def rewrite(self, row_ids: Iterable[RowId]) -> None:
         """Write these rows again with the next checkpoint: Kafka holds an older version after the newer one."""
-        row_ids = list(row_ids)
-        self._load(row_ids)
-        for row_id in row_ids:
-            self._pending.touched[row_id] = self._row(row_id)
+        self._pending.touched |= self._rows.held(row_ids)
 
     def skip_to(self, offset: int) -> None:
         """Go on at `offset`: what lay before it is gone from Kafka. The hole is in the ledger."""
@@ -204,56 +170,15 @@ class Partition:
             ledger = self._pending.ledger
             ledger[outcome] = ledger.get(outcome, 0) + number
 
-    # -- rows
-
     def _apply(self, offset: int) -> None:
-        """Add the cells, which include every record up to `offset`, to their rows."""
+        """Add the cells, which hold every record up to `offset`, to their rows."""
         pending = self._pending
         if not pending.cells:
             return
-        added = roll_up(pending.cells, self._rules.shape)
+        applied = self._rows.apply(pending.cells, offset, self._time / 1000)
         pending.cells = {}
-        self._load(added)
-        windows, now_s = self._rules.shape.windows, self._time / 1000
-        now_touched: set[RowId] = set()
-        for row_id, counts in added.items():
-            if is_expired(windows[row_id[0]], row_id[1], now_s):
-                self._count("expired", 1)
-                continue
-            row = self._row(row_id)
-            # Only after a torn checkpoint does a row include a record that the position does not.
-            if row.offset < offset or row.id in now_touched:
-                merge(row.counts, counts)
-                row.offset = offset
-                now_touched.add(row.id)
-                pending.touched[row.id] = row
-
-    def _row(self, row_id: RowId) -> Row:
-        """Return the row to add to: a new entry over the partner's bound goes to the row of all others."""
-        row = self._rows.get(row_id)
-        if row is not None:
-            return row
-        index, start, partner, entry = row_id
-        if entry and self._rules.shape.partner_rows:
-            partner_row = self._row((index, start, partner, ""))
-            if partner_row.counts.get(ENTRY_ROWS, 0) >= self._rules.max_entries and entry != OTHER:
-                other = (index, start, partner, OTHER)
-                self._load([other])
-                return self._row(other)
-            if entry != OTHER:
-                partner_row.counts[ENTRY_ROWS] = partner_row.counts.get(ENTRY_ROWS, 0) + 1
-        row = self._rows[row_id] = Row(row_id, row_key(row_id, self._rules.shape.windows, self.number))
-        return row
-
-    def _load(self, row_ids: Iterable[RowId]) -> None:
-        """Bring the rows that the store holds into memory."""
-        windows, rows = self._rules.shape.windows, self._rows
-        missing = [row_id for row_id in row_ids if row_id not in rows]
-        keys = [row_key(row_id, windows, self.number) for row_id in missing]
-        places = [(windows[row_id[0]].seconds, row_id[1], key) for row_id, key in zip(missing, keys, strict=True)]
-        for row_id, key, value in zip(missing, keys, self._store.rows(places), strict=True):
-            if value is not None:
-                rows[row_id] = read_row(row_id, key, value)
+        pending.touched |= applied.touched
+        self._count("expired", applied.expired)
 
     # -- checkpoint
 
@@ -323,14 +248,6 @@ class Partition:
         """Take notice that the prepared checkpoint is in Kafka and in the store."""
         self._in_flight = None
         self._committed = batch.position
-        windows = self._rules.shape.windows
-        if len(self._rows) > self._rules.cache_rows:
-            self._rows = {}
-        elif batch.expired:
-            now_s = self._time / 1000
-            self._rows = {
-                row_id: row
-                for row_id, row in self._rows.items()
-                if not is_expired(windows[row_id[0]], row_id[1], now_s)
-            }
+        if batch.expired or self._rows.is_full:
+            self._rows.forget(self._time / 1000)
         self._store.drop_marks_before(self._time // 1000)

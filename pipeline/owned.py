@@ -1,0 +1,76 @@
+"""A partition that is open here: its state, its store, its changelog, and how they are opened and closed together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.changelog import Changelog, Topics
+from pipeline.opening import open_partition
+from pipeline.partition import Partition
+from pipeline.rows import Rules
+from pipeline.store import Store
+
+
+@dataclass(slots=True)
+class Owned:
+    """A partition that is open here.
+
+    Attributes:
+        acks: (offset, acknowledge) of events not yet in a written checkpoint.
+        writing: the checkpoint under way.
+        sought: the offset last asked for to fill a gap.
+    """
+
+    partition: Partition
+    store: Store
+    changelog: Changelog
+    acks: list[tuple[int, Callable[[], Any]]] = field(default_factory=list)
+    writing: asyncio.Task[None] | None = None
+    sought: int = -1
+
+    def close(self) -> None:
+        """Let store and changelog go. Blocks."""
+        self.store.close()
+        self.changelog.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the owner reads and writes.
+
+    Attributes:
+        kafka: connection part of a librdkafka configuration.
+        group: name of the consumer group; transactional ids are made from it.
+        state_dir: folder of the stores.
+        topic_id: id of the beacons topic.
+        checkpoint_s: between two checkpoints of a partition. checkpoint_cells: changed cells that force one.
+    """
+
+    kafka: dict[str, Any]
+    topics: Topics
+    group: str
+    state_dir: Path
+    topic_id: str
+    checkpoint_s: float
+    checkpoint_cells: int
+
+
+def open_owned(number: int, place: Place, rules: Rules) -> Owned:
+    """Open a partition, fencing whoever held it. Blocks.
+
+    Raises:
+        Lost: Kafka did not answer, or another owner took the partition.
+        Refused: the operator must act.
+    """
+    changelog = Changelog(place.kafka, place.topics, f"{place.group}-{number}", number)
+    try:
+        path = place.state_dir / str(number)
+        partition, store = open_partition(number, path, changelog, place.topics, rules, place.topic_id)
+    except BaseException:
+        changelog.close()
+        raise
+    return Owned(partition, store, changelog)
