@@ -24,7 +24,8 @@ from confluent_kafka import (
 from pipeline.batch import MARKS_PER_RECORD as PER_RECORD
 from pipeline.batch import Batch, pack_marks, position_key
 
-POLL_S = 1.0
+# consume() waits for all it was asked for or this long, even when the end has come.
+POLL_S = 0.05
 
 
 class Lost(Exception):
