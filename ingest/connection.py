@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
 
 from aiohttp import hdrs
 from aiohttp.base_protocol import BaseProtocol
@@ -18,7 +17,7 @@ from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawReq
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from ingest.answers import Keep, Refused, refused
-from ingest.waiting import Waiting
+from ingest.waiting import Desk, Waiting
 
 _PIPELINE = 32
 _FOREVER = float("inf")
@@ -35,29 +34,6 @@ class Limits:
     header_seconds: float
     body_seconds: float
     idle_seconds: float
-
-
-class Desk(Protocol):
-    """Where whole requests go."""
-
-    now: float
-    seconds: int
-    draining: bool
-
-    def serve(self, request: RawRequestMessage, body: bytes, waiting: Waiting) -> bytes | None:
-        """Return the answer, or None if it comes later by `waiting.connection.answer`."""
-
-    def refuse_unread(self, reason: Refused) -> None:
-        """Count a request that was refused before it was whole."""
-
-    def opened(self, connection: Connection) -> bool:
-        """Tell whether there is room for one more connection."""
-
-    def closed(self, connection: Connection) -> None:
-        """Forget it."""
-
-    def hold(self, change: int) -> bool:
-        """Account for bytes of unfinished requests; tell whether they still fit."""
 
 
 class Connection(BaseProtocol):

@@ -14,11 +14,10 @@ from ingest import wire
 from ingest.address import Addresses
 from ingest.answers import Keep, Page, Refused, page, preflight, refused, script_callback
 from ingest.beacon import Beacon, first_value, partition_of
-from ingest.connection import Connection
 from ingest.ladder import REQUEST_BYTES, Ladder
 from ingest.metrics import Ledger
 from ingest.packer import Bounds, Packer, linger
-from ingest.waiting import Waiting
+from ingest.waiting import Answering, Waiting
 
 BEACON_PATHS = frozenset({"/api_v3/index.php", "/collect"})
 _AGENT_BYTES = 512
@@ -72,17 +71,17 @@ class Desk:
         self._flush_due = False
         self._rate = 0.0
         self._counted = 0
-        self.connections: set[Connection] = set()
+        self.connections: set[Answering] = set()
         self.now = self._loop.time()
         self.seconds = int(clock())
         self.draining = False
 
-    def opened(self, connection: Connection) -> bool:
+    def opened(self, connection: Answering) -> bool:
         self.connections.add(connection)
         self._ledger.connections = len(self.connections)
         return len(self.connections) <= self._room.connections
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: Answering) -> None:
         self.connections.discard(connection)
         self._ledger.connections = len(self.connections)
 

@@ -1,22 +1,36 @@
-"""A request that waits for its answer, between the connection it came on and the ladder that answers it."""
+"""What a connection and the desk know of each other: a request that waits, and where it is served."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from ingest.answers import Keep
+from aiohttp.http import RawRequestMessage
+
+from ingest.answers import Keep, Refused
 
 
 class Answering(Protocol):
-    """The connection a request came on."""
+    """The connection a request came on.
+
+    Attributes:
+        peer: address of the other end.
+        deadline: loop time at which it is late.
+    """
 
     peer: str
+    deadline: float
 
     def answer(self, waiting: Waiting, answer: bytes) -> None:
         """Send an answer, as soon as those before it are sent."""
 
     def cut(self) -> None:
         """Close without an answer: nobody knows whether this beacon is stored."""
+
+    def late(self) -> None:
+        """The deadline is over: close, without an answer, whatever it was waiting for."""
+
+    def drain(self) -> None:
+        """Close as soon as what was read is answered."""
 
 
 class Waiting:
@@ -38,3 +52,32 @@ class Waiting:
         self.seconds = 0
         self.callback = b""
         self.answer: bytes | None = None
+
+
+class Desk(Protocol):
+    """Where whole requests go.
+
+    Attributes:
+        now: loop time of its last look around; deadlines need no better.
+        seconds: wall clock of its last look around.
+        draining: every answer closes its connection from now on.
+    """
+
+    now: float
+    seconds: int
+    draining: bool
+
+    def serve(self, request: RawRequestMessage, body: bytes, waiting: Waiting) -> bytes | None:
+        """Return the answer, or None if it comes later by `waiting.connection.answer`."""
+
+    def refuse_unread(self, reason: Refused) -> None:
+        """Count a request that was refused before it was whole."""
+
+    def opened(self, connection: Answering) -> bool:
+        """Tell whether there is room for one more connection."""
+
+    def closed(self, connection: Answering) -> None:
+        """Forget it."""
+
+    def hold(self, change: int) -> bool:
+        """Account for bytes of unfinished requests; tell whether they still fit."""
