@@ -23,6 +23,7 @@ from pipeline.metrics import WorkerMetrics
 from pipeline.owned import Place
 from pipeline.owner import Owner
 from pipeline.rows import Rules
+from pipeline.topics import topic_id_of
 from pipeline.windows import Shape
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 class Line:
     """A worker's parts, put together."""
 
-    def __init__(self, kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings, topic_id: str) -> None:
+    def __init__(self, kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings) -> None:
         """Build everything; nothing runs yet."""
         self.topics = Topics.of(line.topic_prefix)
         self.group = line.topic_prefix + "pipeline"
@@ -42,7 +43,7 @@ class Line:
             self.topics,
             self.group,
             worker.state_dir or line.data_dir / "state" / worker.id,
-            topic_id,
+            lambda: topic_id_of(kafka, self.topics.beacons),
             worker.checkpoint_ms / 1000,
             worker.checkpoint_cells,
         )

@@ -20,6 +20,7 @@ class Owned:
     """A partition that is open here.
 
     Attributes:
+        topic_id: of the beacons topic that its offsets are of.
         acks: (offset, acknowledge) of events not yet in a written checkpoint.
         writing: the checkpoint under way.
         sought: the offset last asked for to fill a gap.
@@ -28,6 +29,7 @@ class Owned:
     partition: Partition
     store: Store
     changelog: Changelog
+    topic_id: str
     acks: list[tuple[int, Callable[[], Any]]] = field(default_factory=list)
     writing: asyncio.Task[None] | None = None
     sought: int = -1
@@ -46,7 +48,7 @@ class Place:
         kafka: connection part of a librdkafka configuration.
         group: name of the consumer group; transactional ids are made from it.
         state_dir: folder of the stores.
-        topic_id: id of the beacons topic.
+        beacons_id: asks Kafka for the id of the beacons topic; blocks.
         checkpoint_s: between two checkpoints of a partition. checkpoint_cells: changed cells that force one.
     """
 
@@ -54,7 +56,7 @@ class Place:
     topics: Topics
     group: str
     state_dir: Path
-    topic_id: str
+    beacons_id: Callable[[], str]
     checkpoint_s: float
     checkpoint_cells: int
 
@@ -68,9 +70,10 @@ def open_owned(number: int, place: Place, rules: Rules) -> Owned:
     """
     changelog = Changelog(place.kafka, place.topics, f"{place.group}-{number}", number)
     try:
+        topic_id = place.beacons_id()
         path = place.state_dir / str(number)
-        partition, store = open_partition(number, path, changelog, place.topics, rules, place.topic_id)
+        partition, store = open_partition(number, path, changelog, place.topics, rules, topic_id)
     except BaseException:
         changelog.close()
         raise
-    return Owned(partition, store, changelog)
+    return Owned(partition, store, changelog, topic_id)

@@ -208,8 +208,9 @@ class Owner:
                 log.error("partition %d: retention took beacon records %d to %d", number, wanted, low - 1)
                 owned.partition.skip_to(low)
             else:
-                log.error("partition %d: offset %d is beyond the end of the log", number, wanted)
-                await asyncio.sleep(REOPEN_FIRST_S)
+                # The topic was created again, or lost its end: opening finds out which.
+                self._doubt(number, owned, f"offset {wanted} is beyond the end of topic {self._place.topics.beacons}")
+                continue
             self._fetch.start(number, owned.partition.position + 1)
 
     # -- checkpoints
@@ -225,7 +226,7 @@ class Owner:
         return owned.writing is None and partition.is_dirty and not partition.is_healing
 
     def _checkpoint(self, owned: Owned) -> None:
-        batch, places = owned.partition.prepare(self._place.topic_id, time.time())
+        batch, places = owned.partition.prepare(owned.topic_id, time.time())
         owned.writing = asyncio.get_running_loop().create_task(self._write(owned, batch, places))
 
     async def _write(self, owned: Owned, batch: Batch, places: list[bytes]) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import TopicCollection
+from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from pipeline.changelog import Topics
+from pipeline.changelog import Lost, Topics
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting
 
 DAY_MS = 86_400_000
@@ -107,11 +107,11 @@ def topic_id_of(kafka: KafkaSettings, topic: str, timeout_s: float = 30.0) -> st
     """Return the id that Kafka gave a topic when it was created: a topic created again has another.
 
     Raises:
-        RefusedSetting: Kafka does not answer or has no such topic.
+        Lost: Kafka does not answer, or has no such topic now.
     """
     admin = AdminClient(kafka.librdkafka())
     try:
         described = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
         return str(described[topic].result().topic_id)
-    except Exception as error:
-        raise RefusedSetting(f"topic {topic} cannot be described: {error}") from error
+    except KafkaException as error:
+        raise Lost(f"topic {topic} cannot be described: {error.args[0].str()}") from error

@@ -7,11 +7,10 @@ import logging
 import signal
 
 from pipeline.app import Line
-from pipeline.changelog import Topics
 from pipeline.config import KafkaSettings, LineSettings, WorkerSettings, read_settings
 from pipeline.health import serve_health
 from pipeline.logs import set_up_logs
-from pipeline.topics import ensure_topics, topic_id_of
+from pipeline.topics import ensure_topics
 
 log = logging.getLogger(__name__)
 
@@ -22,16 +21,15 @@ def main() -> None:
     worker = read_settings(WorkerSettings)
     set_up_logs(line.log_format)
     ensure_topics(kafka, line, worker.dedupe_horizon_s)
-    topic_id = topic_id_of(kafka, Topics.of(line.topic_prefix).beacons)
-    asyncio.run(_run(kafka, line, worker, topic_id))
+    asyncio.run(_run(kafka, line, worker))
 
 
-async def _run(kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings, topic_id: str) -> None:
+async def _run(kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
-    parts = Line(kafka, line, worker, topic_id)
+    parts = Line(kafka, line, worker)
     pages = None
     if worker.port:
         pages = await serve_health(worker.host, worker.port, lambda: parts.owner.is_ready, parts.metrics.registry)
