@@ -67,7 +67,7 @@ class Access:
         """Return the keys in force."""
         return {} if self.keys is None else self.keys.ring
 
-    def caller(self, request: web.Request) -> Caller:
+    def caller(self, request: web.BaseRequest) -> Caller:
         """Return who asks.
 
         Raises:
@@ -88,7 +88,7 @@ class Access:
                 return known
         raise Refused(UNKNOWN_KEY)
 
-    def by_key(self, request: web.Request, presented: str) -> Caller:
+    def by_key(self, request: web.BaseRequest, presented: str) -> Caller:
         """Return whose key this is; count a wrong one against the address."""
         address = request.remote or ""
         name = f"{address} {presented.partition('.')[0][:64]}"
@@ -105,7 +105,7 @@ class Access:
         verdict = self.failures.take(address, now)
         raise Refused(UNKNOWN_KEY) if verdict.allowed else too_often(verdict, "Too many wrong keys.")
 
-    def session(self, request: web.Request) -> Session | None:
+    def session(self, request: web.BaseRequest) -> Session | None:
         """Return the session of a request's cookie."""
         cookie = request.cookies.get(session.COOKIE)
         if not cookie:
@@ -123,11 +123,11 @@ class Access:
         self.ended = {nonce: until for nonce, until in self.ended.items() if until > now}
         self.ended[over.nonce] = over.expires
 
-    def own_origin(self, request: web.Request) -> str:
+    def own_origin(self, request: web.BaseRequest) -> str:
         """Return the origin that our page has."""
         return self.public_origin or f"{request.scheme}://{request.host}"
 
-    def from_our_page(self, request: web.Request) -> None:
+    def from_our_page(self, request: web.BaseRequest) -> None:
         """Refuse a request to change something that another site's page sends."""
         headers = request.headers
         if not session.same_site(headers.get("Sec-Fetch-Site"), headers.get("Origin"), self.own_origin(request)):

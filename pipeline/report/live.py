@@ -94,14 +94,15 @@ class Channel:
         elif head == self.head:
             return
         self.query, self.entry, self.head = query, entry, head
-        self._wake()
+        self.wake()
 
     def fail(self, refused: Refused) -> None:
         """Tell every reader that the question is refused from now on."""
         self.failed = refused
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let every reader look."""
         self.turn += 1
         self.moved.set()
         self.moved = asyncio.Event()
@@ -181,6 +182,11 @@ class Live:
                     return
             await asyncio.sleep(self._every)
             await changed.wait()
+
+    def wake_all(self) -> None:
+        """Let every reader of every channel look."""
+        for channel in self._channels.values():
+            channel.wake()
 
     async def close(self) -> None:
         """Stop every channel."""

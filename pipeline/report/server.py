@@ -1,0 +1,172 @@
+"""The report process: settings, threads, the open port, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import uvloop
+from aiohttp import web
+
+from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, read_settings
+from pipeline.logs import set_up_logs
+from pipeline.report.access import loopback
+from pipeline.report.auth import BrokenKeys
+from pipeline.report.config import ReportSettings
+from pipeline.report.feed import Feed
+from pipeline.report.front import serve
+from pipeline.report.kafka_source import WindowsSource
+from pipeline.report.keyfile import KeyFile
+from pipeline.report.readers import Readers
+from pipeline.report.readmodel import ReadModel
+from pipeline.report.site import Site, build, session_secret
+from pipeline.report.watch import Watch
+
+log = logging.getLogger(__name__)
+
+POLL_KEYS_SECONDS = 1.0
+
+Said = TypeVar("Said")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that the process is told."""
+
+    kafka: KafkaSettings
+    line: LineSettings
+    report: ReportSettings
+
+    @property
+    def store(self) -> Path:
+        """Return the SQLite file."""
+        return self.report.store or self.line.data_dir / "report" / "report.sqlite"
+
+    @property
+    def session_key(self) -> Path:
+        """Return the file that signs sessions."""
+        return self.report.session_key or self.store.with_name("session.key")
+
+
+def main() -> None:
+    """Run a report until SIGTERM or SIGINT."""
+    settings = Settings(read_settings(KafkaSettings), read_settings(LineSettings), read_settings(ReportSettings))
+    set_up_logs(settings.line.log_format)
+    keys = open_keys(settings.report)
+    raise SystemExit(uvloop.run(_run(settings, keys)))
+
+
+def open_keys(settings: ReportSettings) -> KeyFile | None:
+    """Return the key file, or None for a report that is open to this machine.
+
+    Raises:
+        RefusedSetting: there is no use in starting like this.
+    """
+    if settings.keys is None:
+        if not loopback(settings.host):
+            raise RefusedSetting(f"REPORT_HOST={settings.host} shows every partner to everybody: set REPORT_KEYS")
+        return None
+    try:
+        return KeyFile(settings.keys)
+    except (OSError, BrokenKeys) as error:
+        raise RefusedSetting(f"REPORT_KEYS={settings.keys} cannot be used: {error}") from error
+
+
+class Threads:
+    """Feed and watch; what they find is handed to the event loop."""
+
+    def __init__(self, settings: Settings, site: Site, loop: asyncio.AbstractEventLoop) -> None:
+        options = settings.kafka.librdkafka()
+        prefix = settings.line.topic_prefix
+
+        def to_loop(take: Callable[[Said], None]) -> Callable[[Said], None]:
+            def hand_over(said: Said) -> None:
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(take, said)
+
+            return hand_over
+
+        source = WindowsSource(options, f"{prefix}windows")
+        self.feed = Feed(source, ReadModel(settings.store), to_loop(site.desk.on_applied))
+        self.watch = Watch(options, f"{prefix}beacons", f"{prefix}ingests", to_loop(site.desk.on_question))
+        self._started = False
+
+    def start(self) -> None:
+        """Start both."""
+        self.feed.start()
+        self.watch.start()
+        self._started = True
+
+    def alive(self) -> bool:
+        """Tell whether both run."""
+        return self._started and self.feed.alive() and self.watch.alive()
+
+    def stop(self) -> None:
+        """Stop both and wait."""
+        self.feed.stop()
+        self.watch.stop()
+
+
+async def _run(settings: Settings, keys: KeyFile | None) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    report = settings.report
+    readers = Readers(settings.store, report.readers, report.deadline_ms / 1000)
+    running: list[Threads] = []
+    secret = session_secret(settings.session_key)
+    site = build(report, readers, keys, secret, lambda: all(one.alive() for one in running))
+    running.append(Threads(settings, site, loop))
+    running[0].start()
+    runner = serve(site.front, max_line_size=65_536)
+    try:
+        await listen(runner, report.host, report.port)
+        failed = await _until_stopped(stop, site, running[0])
+    finally:
+        await end(runner, site, readers)
+        await asyncio.to_thread(running[0].stop)
+    log.info("report stopped")
+    return int(failed)
+
+
+async def listen(runner: web.ServerRunner, host: str, port: int) -> int:
+    """Open the port; return which."""
+    await runner.setup()
+    site = web.TCPSite(runner, host, port, backlog=1024)
+    try:
+        await site.start()
+    except OSError as error:
+        raise RefusedSetting(f"REPORT_HOST={host} REPORT_PORT={port} cannot be listened on: {error}") from error
+    bound: int = runner.addresses[0][1]
+    log.info("report listens on http://%s:%d", host, bound)
+    return bound
+
+
+async def end(runner: web.ServerRunner, site: Site, readers: Readers) -> None:
+    """Close streams, let answers under way end, stop the readers."""
+    await site.streams.close()
+    await site.live.close()
+    await runner.cleanup()
+    await asyncio.to_thread(readers.close)
+
+
+async def _until_stopped(stop: asyncio.Event, site: Site, threads: Threads) -> bool:
+    """Poll the key file until told to stop; tell whether a thread ended by itself."""
+    while not stop.is_set():
+        if site.access.keys is not None:
+            site.access.keys.poll()
+        if not threads.alive():
+            log.error("a thread of the report ended by itself: stopping, so that it is started again")
+            return True
+        try:
+            async with asyncio.timeout(POLL_KEYS_SECONDS):
+                await stop.wait()
+        except TimeoutError:
+            continue
+    return False

@@ -1,0 +1,95 @@
+"""The report put together: desk, access, streams and pages behind one front door."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from pipeline.report import docs, openapi
+from pipeline.report.access import Access
+from pipeline.report.config import ReportSettings
+from pipeline.report.desk import Asks, Desk
+from pipeline.report.front import Front, Handler, Methods
+from pipeline.report.keyfile import KeyFile, replace_file
+from pipeline.report.limits import Buckets
+from pipeline.report.live import Live
+from pipeline.report.metrics import Numbers
+from pipeline.report.pages import Pages, file_of
+from pipeline.report.routes import Api
+from pipeline.report.stream import Streams
+
+
+def session_secret(path: Path) -> bytes:
+    """Return the secret that signs sessions, made at the first start."""
+    if not path.exists():
+        replace_file(path, secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+@dataclass(slots=True)
+class Site:
+    """The parts that live in the event loop.
+
+    Attributes:
+        desk: is told what was applied and asked.
+        access: its key file is polled.
+        live, streams: are closed at the end.
+        front: is served.
+    """
+
+    desk: Desk
+    access: Access
+    live: Live
+    streams: Streams
+    front: Front
+
+
+def build(
+    settings: ReportSettings, readers: Asks, keys: KeyFile | None, secret: bytes, alive: Callable[[], bool]
+) -> Site:
+    """Return a whole report that waits for rows."""
+    desk = Desk(readers, settings.cache_mib << 20, settings.concurrent_per_key, settings.waiting_per_key)
+    access = Access(
+        keys,
+        secret,
+        Buckets(settings.rate_per_second, settings.rate_burst),
+        Buckets(settings.failures_per_minute / 60, settings.failures_per_minute),
+        settings.session_hours * 3600,
+        settings.public_origin,
+    )
+    live = Live(desk, settings.live_every_ms / 1000)
+    numbers = Numbers(desk, access, live)
+    api = Api(desk, access, alive, numbers.page)
+    streams = Streams(api, access, live, settings.live_per_key, settings.live_readers, settings.heartbeat_s)
+    return Site(desk, access, live, streams, _front(settings, api, streams, numbers))
+
+
+def _front(settings: ReportSettings, api: Api, streams: Streams, numbers: Numbers) -> Front:
+    document = openapi.document()
+    made = {
+        "/openapi.json": file_of(orjson.dumps(document), "application/json"),
+        "/v1/catalog": file_of(orjson.dumps(openapi.catalog()), "application/json"),
+        "/docs": file_of(docs.page(document).encode(), "text/html; charset=utf-8"),
+        "/docs.css": file_of(docs.STYLE.encode(), "text/css; charset=utf-8"),
+    }
+    pages = Pages(settings.assets, made)
+    paths: dict[str, Methods] = {
+        "/v1/report": {"GET": api.report},
+        "/v1/live": {"GET": streams.handle},
+        "/v1/status": {"GET": api.status},
+        "/session": {"GET": api.show_session, "POST": api.sign_in, "DELETE": api.sign_out},
+        "/health": {"GET": api.health},
+        "/ready": {"GET": api.ready},
+        "/metrics": {"GET": api.show_metrics},
+    }
+    shown: dict[str, Handler] = {
+        "/": pages.index,
+        "/page/": pages.page,
+        "/vendor/": pages.vendor,
+        **dict.fromkeys(made, pages.made),
+    }
+    return Front(paths, shown, numbers.answered)

@@ -1,0 +1,110 @@
+"""GET /v1/live: one answer as server-sent events, resumed where the client stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from pipeline.report import headers
+from pipeline.report.access import Access
+from pipeline.report.auth import Caller
+from pipeline.report.live import Channel, Live, Version, event
+from pipeline.report.problem import Problem, Refused, bad_value
+from pipeline.report.routes import Api
+from pipeline.report.words import Format
+
+# A reader that takes nothing for this long is cut off; until then it costs one event and the socket's buffer.
+SLOW_SECONDS = 30.0
+MOST_LIVE_ROWS = 5000
+
+FULL = Problem(
+    429,
+    "too-many-streams",
+    "Too many open streams.",
+    "Close one, or use one stream for several entries.",
+    headers={"Retry-After": "5"},
+)
+
+
+@dataclass(slots=True)
+class Streams:
+    """Open streams, and how many there may be."""
+
+    api: Api
+    access: Access
+    live: Live
+    per_key: int
+    most: int
+    heartbeat_seconds: float
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    by_key: Counter[str] = field(default_factory=Counter)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer /v1/live."""
+        caller = self.access.caller(request)
+        rates = self.access.take(caller)
+        asked = self.api.asked(request, caller, "")
+        if asked.shape.format is not Format.JSON:
+            raise bad_value("format", "csv", "A stream is JSON.")
+        if asked.shape.limit > MOST_LIVE_ROWS:
+            raise bad_value("limit", str(asked.shape.limit), f"A stream shows {MOST_LIVE_ROWS} rows at most.")
+        if self.live.readers >= self.most or (caller.key and self.by_key[caller.key] >= self.per_key):
+            raise Refused(FULL)
+        channel = await self.live.join(asked, caller.key)
+        self.by_key[caller.key] += 1
+        try:
+            return await self._stream(request, caller, channel, rates)
+        finally:
+            self.live.leave(channel)
+            self.by_key[caller.key] -= 1
+            self.by_key += Counter()
+
+    async def _stream(
+        self, request: web.BaseRequest, caller: Caller, channel: Channel, rates: dict[str, str]
+    ) -> web.StreamResponse:
+        said = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        response = web.StreamResponse(headers=said | rates | headers.API)
+        await response.prepare(request)
+        if request.method == "HEAD":
+            return response
+        seen = channel.find(request.headers.get("Last-Event-ID"))
+        try:
+            await self._send(response, b"retry: 2000\n\n")
+            await self._follow(response, caller, channel, seen)
+        except (ConnectionError, TimeoutError):
+            # The reader is gone, or takes nothing: it resumes with Last-Event-ID.
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    async def _follow(
+        self, response: web.StreamResponse, caller: Caller, channel: Channel, seen: Version | None
+    ) -> None:
+        while not self.closing.is_set() and self.access.still(caller):
+            moved, turn = channel.moved, channel.turn
+            if channel.failed is not None:
+                await self._send(response, event("problem", channel.failed.problem.body()))
+                return
+            written = channel.since(seen)
+            seen = channel.version
+            await self._send(response, written)
+            while channel.turn == turn and not self.closing.is_set() and self.access.still(caller):
+                try:
+                    async with asyncio.timeout(self.heartbeat_seconds):
+                        await moved.wait()
+                except TimeoutError:
+                    await self._send(response, b": %d\n\n" % time.time())
+
+    @staticmethod
+    async def _send(response: web.StreamResponse, data: bytes) -> None:
+        async with asyncio.timeout(SLOW_SECONDS):
+            await response.write(data)
+
+    async def close(self) -> None:
+        """End every stream; clients come back by themselves."""
+        self.closing.set()
+        self.live.wake_all()
