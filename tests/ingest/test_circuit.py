@@ -1,0 +1,33 @@
+"""The circuit to Kafka over time."""
+
+from __future__ import annotations
+
+from ingest.circuit import Circuit
+
+
+def test_nothing_is_offered_before_kafka_has_taken_something() -> None:
+    circuit = Circuit()
+    assert not circuit.closed
+    circuit.acked(1.0)
+    assert circuit.closed
+
+
+def test_a_record_given_up_opens_it_until_the_next_acknowledgement() -> None:
+    circuit = Circuit()
+    circuit.acked(1.0)
+    circuit.failed()
+    circuit.failed()
+    assert (circuit.closed, circuit.opened) == (False, 1)
+    circuit.acked(2.0)
+    assert circuit.closed
+
+
+def test_an_overdue_record_opens_it_only_if_nothing_sent_since_was_acknowledged() -> None:
+    #   sent 1.0      ack 1.1      overdue 1.3     -> only that partition is slow
+    #   sent 1.2                   overdue 1.5     -> nothing since: Kafka is away
+    circuit = Circuit()
+    circuit.acked(1.1)
+    circuit.overdue(1.0)
+    assert circuit.closed
+    circuit.overdue(1.2)
+    assert not circuit.closed
