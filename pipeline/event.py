@@ -24,6 +24,7 @@ DAY_MS = 86_400_000
 UNKNOWN_TYPE = -1
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
+_INDEX = re.compile(r"\d{1,15}", re.ASCII)
 _TYPE = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -100,9 +101,9 @@ def _event(found: dict[str, str], index: str, session: str, line: Line, by_pair:
         raise Rejected(Reason.LONG_SESSION)
     bad: tuple[str, ...] = ()
     if not (index.isdigit() and index.isascii() and len(index) < 16):
-        if "eventIndex" in found:
-            bad = ("eventIndex",)
         index = decoded(index)
+        if "eventIndex" in found and not _INDEX.fullmatch(index):
+            bad = ("eventIndex",)
     if session in ABSENT or index in ABSENT:
         identity = record_identity_of(line.id)
     elif by_pair:
@@ -111,6 +112,8 @@ def _event(found: dict[str, str], index: str, session: str, line: Line, by_pair:
         start = get("sessionStartTime", "")
         if "%" in start or "+" in start:
             start = decoded(start)
+        if "%" in type_text or "+" in type_text:
+            type_text = decoded(type_text)
         identity = identity_of(partner, session, index, entry, type_text, start)
     amounts = _COUNTS.get(kind, _NO_AMOUNTS)
     for name, parameter in _SUMS.get(kind, ()):
@@ -142,7 +145,7 @@ _kinds: _Remembered[tuple[str | None, str | None, str], int] = _Remembered()
 
 
 def _partner_of(text: str) -> str:
-    stripped = text.strip()
+    stripped = decoded(text).strip()
     if not _PARTNER.fullmatch(stripped) or int(stripped) == 0:
         raise Rejected(Reason.BAD_PARTNER)
     return _partners.remember(text, str(int(stripped)))
@@ -163,17 +166,19 @@ def _kind_of(service: str | None, action: str | None, text: str, path: str) -> i
 
     Other services of the same players use other ids (protocol.md section 2): they are kept, not counted.
     """
-    stripped = text.strip()
+    stripped = decoded(text).strip()
     kind = int(stripped) if _TYPE.fullmatch(stripped) else UNKNOWN_TYPE
-    if action not in (None, "trackEvent"):
+    if action is not None and decoded(action) != "trackEvent":
         kind = UNKNOWN_TYPE
     if service is None:
         return kind if path.endswith("/collect") else UNKNOWN_TYPE
-    return _kinds.remember((service, action, text), kind if service == "analytics" else UNKNOWN_TYPE)
+    return _kinds.remember((service, action, text), kind if decoded(service) == "analytics" else UNKNOWN_TYPE)
 
 
 def _milliseconds(text: str) -> int | None:
     """Return seconds as whole milliseconds; None where the text is no number from 0 s to a day."""
+    if "%" in text:
+        text = decoded(text)
     if not _SECONDS.fullmatch(text):
         return None
     milliseconds = round(float(text) * 1000)

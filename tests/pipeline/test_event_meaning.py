@@ -1,0 +1,73 @@
+"""The meaning of every request of the catalogue, one case a line."""
+
+from __future__ import annotations
+
+import pytest
+from tests.line.catalogue import BASE, CASES, Case, Outcome
+from tests.pipeline.lines import line_of
+
+from pipeline.catalog import EventType
+from pipeline.event import Event, Rejected, read_event
+
+_COUNTED = {Outcome.COUNT, Outcome.CLAMP, Outcome.DUP, Outcome.SEG}
+_KNOWN = {int(kind) for kind in EventType}
+
+
+def _read(case: Case, record_id: str = "i-2") -> Event | str:
+    try:
+        return read_event(line_of(case, record_id))
+    except Rejected as rejected:
+        return rejected.reason.value
+
+
+def _named(outcomes: set[Outcome]) -> list[object]:
+    return [pytest.param(case, id=f"{case.row} {case.name}"[:70]) for case in CASES if case.outcome in outcomes]
+
+
+@pytest.mark.parametrize("case", _named(_COUNTED))
+def test_an_event_that_counts_adds_these_amounts(case: Case) -> None:
+    event = _read(case)
+    assert isinstance(event, Event)
+    assert (event.type in _KNOWN, event.amounts, event.bad) == (True, case.counts, case.bad)
+
+
+@pytest.mark.parametrize("case", _named({Outcome.KEEP}))
+def test_an_event_that_is_kept_is_of_no_type_that_counts(case: Case) -> None:
+    event = _read(case)
+    assert isinstance(event, Event)
+    assert (event.type in _KNOWN, event.amounts) == (False, {})
+
+
+@pytest.mark.parametrize("case", _named({Outcome.QUAR}))
+def test_what_cannot_be_understood_names_its_reason(case: Case) -> None:
+    assert _read(case) == case.reason
+
+
+@pytest.mark.parametrize("case", _named({Outcome.DUP}))
+def test_a_repeat_has_the_identity_of_the_base_beacon(case: Case) -> None:
+    assert _read(case).identity == _read(BASE).identity  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("case", _named({Outcome.SEG}))
+def test_another_event_has_another_identity(case: Case) -> None:
+    assert _read(case).identity != _read(BASE).identity  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("case", _named({Outcome.COUNT}))
+def test_an_entry_id_is_shown_as_it_was_sent(case: Case) -> None:
+    import json
+
+    event = _read(case)
+    assert isinstance(event, Event)
+    wanted = "z" if "entryId=z" in case.query else case.entry
+    assert (json.loads(event.entry), event.partner) == (wanted, "4242")
+
+
+def test_every_reason_and_outcome_of_meaning_is_in_the_catalogue() -> None:
+    assert {case.outcome for case in CASES} == set(Outcome)
+    assert {case.reason for case in CASES if case.reason} == {
+        "bad_partner",
+        "long_session",
+        "long_entry",
+        "unreadable_body",
+    }
