@@ -34,8 +34,8 @@ class Line:
 
     def __init__(self, kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings) -> None:
         """Build everything; nothing runs yet."""
-        self.topics = Topics.of(line.topic_prefix)
-        self.group = line.topic_prefix + "pipeline"
+        self.topics = Topics.of(line.topic_prefix, line.state)
+        self.group = line.state + "pipeline"
         self.metrics = WorkerMetrics()
         self.fetch = Fetch(kafka.librdkafka(), self.topics.beacons)
         place = Place(
@@ -43,7 +43,7 @@ class Line:
             self.topics,
             self.group,
             worker.state_dir or line.data_dir / "state" / worker.id,
-            lambda: topic_id_of(kafka, self.topics.beacons),
+            lambda topic: topic_id_of(kafka, topic),
             worker.checkpoint_ms / 1000,
             worker.checkpoint_cells,
         )

@@ -1,0 +1,64 @@
+"""`python -m deploy.kafka.acls`: gives every role its rights in Kafka, or prints the kafka-acls commands for it."""
+
+from __future__ import annotations
+
+import click
+from kafka import KafkaAdminClient
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourceType,
+)
+
+from deploy.kafka.roles import RIGHTS, Resource, Right, command
+from pipeline.config import KafkaSettings, LineSettings, read_settings
+from pipeline.topics import kafka_python_settings
+
+KINDS = {
+    Resource.TOPIC: ResourceType.TOPIC,
+    Resource.GROUP: ResourceType.GROUP,
+    Resource.TRANSACTION: ResourceType.TRANSACTIONAL_ID,
+}
+
+
+def acl(right: Right, prefix: str) -> ACL:
+    """Return a right as Kafka's admin protocol says it."""
+    pattern = ACLResourcePatternType.PREFIXED if right.prefixed else ACLResourcePatternType.LITERAL
+    return ACL(
+        f"User:{right.role}",
+        "*",
+        ACLOperation[right.operation.upper()],
+        ACLPermissionType.ALLOW,
+        ResourcePattern(KINDS[right.resource], right.named(prefix), pattern),
+    )
+
+
+@click.command()
+@click.option("--apply", is_flag=True, help="Give the rights, as the user of KAFKA_*; without it they are printed.")
+def main(apply: bool) -> None:
+    """Rights of ingest, worker, report, topics and scaler on the topics, the group and the transactions of a line.
+
+    The names follow TOPIC_PREFIX. The broker must deny what nobody gave: authorizer StandardAuthorizer,
+    allow.everyone.if.no.acl.found=false.
+    """
+    prefix = read_settings(LineSettings).topic_prefix
+    kafka: KafkaSettings = read_settings(KafkaSettings)
+    if not apply:
+        for right in RIGHTS:
+            click.echo(f"kafka-acls.sh --bootstrap-server {kafka.bootstrap} {command(right, prefix)}")
+        return
+    admin = KafkaAdminClient(client_id="acls", **kafka_python_settings(kafka))
+    try:
+        given = admin.create_acls([acl(right, prefix) for right in RIGHTS])
+    finally:
+        admin.close()
+    if given["failed"]:
+        raise click.ClickException(f"Kafka refused: {given['failed']}")
+    click.echo(f"{len(given['succeeded'])} rights given")
+
+
+if __name__ == "__main__":
+    main()
