@@ -122,6 +122,8 @@ def _faust_app(kafka: KafkaSettings, worker: WorkerSettings, group: str, place: 
     return faust.App(
         group,
         broker=["kafka://" + address for address in kafka.bootstrap.split(",")],
+        # What the group lists its members by: `status` says who owns what.
+        broker_client_id=worker.id,
         broker_credentials=_credentials(kafka),
         datadir=str(place.state_dir / "faust"),
         autodiscover=False,

@@ -51,9 +51,10 @@ class Topics:
     ingests: str
 
     @classmethod
-    def of(cls, prefix: str) -> Topics:
-        """Return the names behind a prefix."""
-        return cls(*(prefix + name for name in ("beacons", "windows", "seen", "rejected", "ingests")))
+    def of(cls, prefix: str, state: str | None = None) -> Topics:
+        """Return the names behind a prefix, and behind another one what is made of the beacons."""
+        state = prefix if state is None else state
+        return cls(f"{prefix}beacons", f"{state}windows", f"{state}seen", f"{state}rejected", f"{prefix}ingests")
 
 
 @dataclass(frozen=True, slots=True)

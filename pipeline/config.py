@@ -67,10 +67,19 @@ class LineSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True)
 
     topic_prefix: str = Field("", description="put before every topic, group and transactional id")
+    state_prefix: str | None = Field(
+        None,
+        description="in place of TOPIC_PREFIX before all but beacons and ingests: a second state of the same beacons",
+    )
     partitions: int = Field(8, ge=1, description="of every topic; fixed for the life of the state")
     replication: int = Field(1, ge=1, description="copies of every topic; 3 on a real cluster")
     data_dir: Path = Path("var")
     log_format: Literal["console", "json"] = "console"
+
+    @property
+    def state(self) -> str:
+        """Return what stands before the state topics, the group and the transactional ids."""
+        return self.topic_prefix if self.state_prefix is None else self.state_prefix
 
 
 class WorkerSettings(BaseSettings):

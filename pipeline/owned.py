@@ -48,7 +48,7 @@ class Place:
         kafka: connection part of a librdkafka configuration.
         group: name of the consumer group; transactional ids are made from it.
         state_dir: folder of the stores.
-        beacons_id: asks Kafka for the id of the beacons topic; blocks.
+        topic_id: asks Kafka for the id of a topic; blocks.
         checkpoint_s: between two checkpoints of a partition. checkpoint_cells: changed cells that force one.
     """
 
@@ -56,7 +56,7 @@ class Place:
     topics: Topics
     group: str
     state_dir: Path
-    beacons_id: Callable[[], str]
+    topic_id: Callable[[str], str]
     checkpoint_s: float
     checkpoint_cells: int
 
@@ -70,8 +70,9 @@ def open_owned(number: int, place: Place, rules: Rules) -> Owned:
     """
     changelog = Changelog(place.kafka, place.topics, f"{place.group}-{number}", number)
     try:
-        topic_id = place.beacons_id()
-        path = place.state_dir / str(number)
+        topic_id = place.topic_id(place.topics.beacons)
+        # By the id of its changelog: a store of topics that were deleted is never taken for one of the new ones.
+        path = place.state_dir / place.topic_id(place.topics.windows) / str(number)
         partition, store = open_partition(number, path, changelog, place.topics, rules, topic_id)
     except BaseException:
         changelog.close()

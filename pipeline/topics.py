@@ -30,7 +30,7 @@ class TopicPlan:
 
 def topic_plans(line: LineSettings, dedupe_horizon_s: int) -> list[TopicPlan]:
     """Return the topics of a line with their settings (design section 2)."""
-    topics = Topics.of(line.topic_prefix)
+    topics = Topics.of(line.topic_prefix, line.state)
     in_sync = str(max(1, line.replication - 1))
     everywhere = {"min.insync.replicas": in_sync, "unclean.leader.election.enable": "false"}
     # Broker time: no client's clock decides what retention removes.

@@ -13,6 +13,7 @@ from typing import TypeVar
 import uvloop
 from aiohttp import web
 
+from pipeline.changelog import Topics
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, read_settings
 from pipeline.logs import set_up_logs
 from pipeline.report.access import loopback
@@ -82,7 +83,7 @@ class Threads:
 
     def __init__(self, settings: Settings, site: Site, loop: asyncio.AbstractEventLoop) -> None:
         options = settings.kafka.librdkafka()
-        prefix = settings.line.topic_prefix
+        topics = Topics.of(settings.line.topic_prefix, settings.line.state)
 
         def to_loop(take: Callable[[Said], None]) -> Callable[[Said], None]:
             def hand_over(said: Said) -> None:
@@ -91,9 +92,9 @@ class Threads:
 
             return hand_over
 
-        source = WindowsSource(options, f"{prefix}windows")
+        source = WindowsSource(options, topics.windows)
         self.feed = Feed(source, ReadModel(settings.store), to_loop(site.desk.on_applied))
-        self.watch = Watch(options, f"{prefix}beacons", f"{prefix}ingests", to_loop(site.desk.on_question))
+        self.watch = Watch(options, topics.beacons, topics.ingests, to_loop(site.desk.on_question))
         self._started = False
 
     def start(self) -> None:
