@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ingest.address import Addresses, networks
@@ -37,5 +39,5 @@ def test_the_whole_address_is_kept_only_if_asked_for() -> None:
 
 @pytest.mark.parametrize("listed", ["10.0.0.0/99", "proxy.example"])
 def test_a_list_that_is_none_is_refused(listed: str) -> None:
-    with pytest.raises(ValueError, match="10.0.0.0|proxy.example"):
+    with pytest.raises(ValueError, match=re.escape(listed.partition("/")[0])):
         networks(listed)
