@@ -133,7 +133,8 @@ class Connection(BaseProtocol):
             return False
         if full and self._line:
             self._pause_reading_for_buffer()
-            self._bound_unfinished(len(data))
+            if not self._hold(len(data)):
+                self._refuse(Refused.OVERLOADED)
         elif self._body is None and (messages or not data):
             self._hold(-self._held)
         else:
