@@ -7,6 +7,7 @@ import math
 import secrets
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -28,6 +29,7 @@ def too_often(verdict: Verdict, title: str) -> Refused:
     return Refused(Problem(429, "too-often", title, f"Wait {wait} s.", headers={"Retry-After": str(wait)}))
 
 
+@lru_cache(maxsize=256)
 def loopback(host: str) -> bool:
     """Tell whether a host name is this machine's own."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
+from multidict import CIMultiDict
 
 from pipeline.report import answer, sql
 from pipeline.report.answer import Freshness
@@ -41,6 +42,7 @@ class Entry:
         digest: of the content: equal content, equal digest, in every report there is.
         revision: of the store, up to which nothing it covers has changed.
         fresh, body, etag: the whole answer as it was last written.
+        headers: that go with it, whole and for 304; the one who answers keeps them here.
     """
 
     generation: int
@@ -52,6 +54,7 @@ class Entry:
     fresh: Freshness | None = None
     body: bytes = b""
     etag: str = ""
+    headers: dict[bool, CIMultiDict[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -179,6 +182,7 @@ class Desk:
             entry.body = answer.json_body(query, fresh, entry.content)
             entry.etag = f'"{digest_of(entry.body)}"'
         entry.fresh = fresh
+        entry.headers.clear()
 
     async def _once(self, query: Query, key: str) -> Entry:
         """Ask the store; the same question at the same time is asked once.

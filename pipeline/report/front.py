@@ -79,7 +79,7 @@ class Front:
         except Exception:
             log.exception("%s failed", name)
             response = response_of(FAULT)
-        if not response.prepared:
+        if "Server" not in response.headers:
             response.headers.update(always)
         self._answered(name, response.status)
         return response
@@ -129,5 +129,5 @@ class Server(web.Server):
 
 def serve(front: Front, **more: Any) -> web.ServerRunner:
     """Return what listens."""
-    server = Server(front.handle, **more)
-    return web.ServerRunner(server, access_log=None, shutdown_timeout=DRAIN_SECONDS)
+    server = Server(front.handle, access_log=None, **more)
+    return web.ServerRunner(server, shutdown_timeout=DRAIN_SECONDS)

@@ -6,6 +6,8 @@ _ALL = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
+    # In place of the library's name and version.
+    "Server": "report",
 }
 API = _ALL | {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
 PAGE = _ALL | {

@@ -106,10 +106,10 @@ class Asked:
         """Return the query at this instant; its range is cut to whole windows."""
         tz = moment.zone("tz", self.shape.tz)
         size = self.shape.window.seconds
-        since = max(0, -(-self.since.at(now, tz) // size) * size)
-        until = -(-self.until.at(now, tz) // size) * size
-        if self.since.at(now, tz) >= self.until.at(now, tz):
-            raise bad_value("from", str(since), "`from` must be before `to`.")
+        first, end = self.since.at(now, tz), self.until.at(now, tz)
+        if first >= end:
+            raise bad_value("from", str(first), "`from` must be before `to`.")
+        since, until = max(0, -(-first // size) * size), -(-end // size) * size
         if (until - since) // size > MOST_BUCKETS:
             raise too_large(
                 f"{(until - since) // size} windows of {self.shape.window.name}, {MOST_BUCKETS} at most: "

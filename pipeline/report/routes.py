@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 from aiohttp import web
+from multidict import CIMultiDict
 
-from pipeline.report import answer, query, session
+from pipeline.report import answer, headers, query, session
 from pipeline.report.accept import CONTENT_TYPE, format_of, unchanged
 from pipeline.report.access import Access
 from pipeline.report.auth import UNKNOWN_KEY, Caller
@@ -30,9 +31,25 @@ MOST_PARSED = 5000
 BODY_SECONDS = 5.0
 
 
-def json_answer(content: object, **headers: str) -> web.Response:
+def json_answer(content: object, **more: str) -> web.Response:
     """Return a small JSON answer that nobody keeps."""
-    return web.Response(body=orjson.dumps(content), content_type="application/json", headers=NO_STORE | headers)
+    return web.Response(body=orjson.dumps(content), content_type="application/json", headers=NO_STORE | more)
+
+
+def _described(asked: Query, entry: Entry, whole: bool) -> dict[str, str]:
+    closed = entry.fresh is not None and entry.fresh.complete
+    said = {"ETag": entry.etag, "Cache-Control": CLOSED_CACHE if closed else OPEN_CACHE, "Vary": VARY}
+    if not whole:
+        return said | {"Server": headers.API["Server"]}
+    said |= headers.API
+    if asked.shape.format is not Format.CSV or entry.fresh is None:
+        return said | {"Content-Type": CONTENT_TYPE[Format.JSON]}
+    through = entry.fresh.counted_through
+    return said | {
+        "Content-Type": CONTENT_TYPE[Format.CSV],
+        "Content-Disposition": f'attachment; filename="{answer.csv_name(asked)}"',
+        "Counted-Through": "unknown" if through is None else f"{through / 1000:.3f}",
+    }
 
 
 @dataclass(slots=True)
@@ -72,26 +89,20 @@ class Api:
         accept = request.headers.get("Accept", "")
         asked = self.asked(request, caller, accept).at(int(time.time()))
         entry = await self.desk.answer(asked, caller.key)
-        headers = {
-            "ETag": entry.etag,
-            "Cache-Control": CLOSED_CACHE if entry.fresh is not None and entry.fresh.complete else OPEN_CACHE,
-            "Vary": VARY,
-            **rates,
-        }
         held = request.headers.get("If-None-Match")
         if held is not None and unchanged(held, entry.etag):
-            return web.Response(status=304, headers=headers)
-        return web.Response(body=entry.body, headers=headers | self._described(asked, entry))
+            return web.Response(status=304, headers=self._headers(asked, entry, rates, whole=False))
+        return web.Response(body=entry.body, headers=self._headers(asked, entry, rates, whole=True))
 
-    def _described(self, asked: Query, entry: Entry) -> dict[str, str]:
-        if asked.shape.format is not Format.CSV or entry.fresh is None:
-            return {"Content-Type": CONTENT_TYPE[Format.JSON]}
-        through = entry.fresh.counted_through
-        return {
-            "Content-Type": CONTENT_TYPE[Format.CSV],
-            "Content-Disposition": f'attachment; filename="{answer.csv_name(asked)}"',
-            "Counted-Through": "unknown" if through is None else f"{through / 1000:.3f}",
-        }
+    @staticmethod
+    def _headers(asked: Query, entry: Entry, rates: dict[str, str], whole: bool) -> CIMultiDict[str]:
+        """Return an answer's headers; most of them are made once an entry, as they cost more than the rest."""
+        made = entry.headers.get(whole)
+        if made is None:
+            made = entry.headers[whole] = CIMultiDict(_described(asked, entry, whole))
+        made = made.copy()
+        made.update(rates)
+        return made
 
     async def status(self, request: web.BaseRequest) -> web.Response:
         """Answer /v1/status: how fresh the counts are; for operators also why, and the ledger."""
