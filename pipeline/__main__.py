@@ -4,39 +4,35 @@ from __future__ import annotations
 
 import click
 
+from pipeline.commands.lazy import LazyGroup
 from pipeline.config import RefusedSetting
 
+SECTIONS = {
+    "Processes (until SIGTERM)": {
+        "worker": "pipeline.commands.processes:worker",
+        "report": "pipeline.commands.processes:report",
+    },
+    "Look": {
+        "status": "pipeline.commands.status:status",
+    },
+    "Set up": {
+        "topics": "pipeline.commands.processes:topics",
+        "keys": "pipeline.report.keys_cli:keys",
+    },
+}
 
-@click.group()
+
+@click.command(cls=LazyGroup, sections=SECTIONS)
 def cli() -> None:
-    """Playback analytics: count beacons from Kafka, serve the counts."""
+    """Playback analytics: count beacons from Kafka, serve the counts, look after both.
 
+    Every command finds its line by the same settings as the processes, from the environment: KAFKA_BOOTSTRAP,
+    TOPIC_PREFIX, STATE_PREFIX, PARTITIONS, DATA_DIR. `python -m pipeline COMMAND --help` says what a command
+    does, what it costs, and what it cannot do.
 
-@cli.command()
-def worker() -> None:
-    """Count beacons until SIGTERM."""
-    from pipeline.worker import main
-
-    main()
-
-
-@cli.command()
-def report() -> None:
-    """Serve the counts over HTTP until SIGTERM."""
-    from pipeline.report.server import main
-
-    main()
-
-
-@cli.command()
-def topics() -> None:
-    """Create the line's topics in Kafka with their settings."""
-    from pipeline.config import KafkaSettings, LineSettings, WorkerSettings, read_settings
-    from pipeline.topics import ensure_topics
-
-    settings = read_settings(WorkerSettings)
-    ensure_topics(read_settings(KafkaSettings), read_settings(LineSettings), settings.dedupe_horizon_s)
-    click.echo("topics are there")
+    Exit codes: 0 all is well; 1 the command found something wrong, or could not do all of it; 2 a setting, an
+    option or Kafka kept it from starting.
+    """
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The operators' commands: a file for each group of them."""
