@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ingest.beacon import Beacon
 from ingest.wire import encode
 from pipeline.event import Event, read_event
-from tests.line.catalogue import Case
+from tests.line.catalogue import Case, changed
 
 # 2026-11-23 09:07:00 UTC: the start of a 10 s, a 1 min and no 1 h window.
 NOON = 1_795_424_820
@@ -62,7 +63,7 @@ def play(
     return get_line(query, record_id, round(time * 1000))
 
 
-def recorded(client: str) -> list[dict[str, str]]:
+def recorded(client: str) -> list[dict[str, Any]]:
     """Return the recorded analytics requests of a client, in the order in which they came."""
     requests = map(json.loads, RECORDINGS.read_text().splitlines())
     return [
@@ -72,14 +73,14 @@ def recorded(client: str) -> list[dict[str, str]]:
     ]
 
 
-def recorded_line(request: dict[str, str], number: int) -> bytes:
+def recorded_line(request: dict[str, Any], number: int) -> bytes:
     """Return the line that ingest writes for a recorded request."""
     path, _, query = request["url"].partition("?")
-    headers: dict[str, str] = request["headers"]  # type: ignore[assignment]
+    headers = request["headers"]
     return encode(
         Beacon(
             id=f"r-{number}",
-            time=NOON * 1000 + int(request["t"]),
+            time=NOON * 1000 + number,
             method=request["method"],
             path=path.encode(),
             query=query.encode(),
@@ -87,3 +88,8 @@ def recorded_line(request: dict[str, str], number: int) -> bytes:
             body=request["body"].encode(),
         )
     )
+
+
+def changed_entry(raw: bytes) -> str:
+    """Return the query of a play whose entry id is these bytes."""
+    return changed(entryId="".join(f"%{byte:02X}" for byte in raw))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.line.catalogue import BASE, CASES, Case, Outcome
-from tests.pipeline.lines import line_of
 
 from pipeline.catalog import EventType
 from pipeline.event import Event, Rejected, read_event
+from tests.line.catalogue import BASE, CASES, Case, Outcome
+from tests.pipeline.lines import line_of
 
 _COUNTED = {Outcome.COUNT, Outcome.CLAMP, Outcome.DUP, Outcome.SEG}
 _KNOWN = {int(kind) for kind in EventType}
