@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -15,7 +16,6 @@ import msgspec
 import orjson
 
 from ingest.beacon import BOM, percent_decode
-from pipeline.catalog import METRICS
 
 _YEAR_2100_MS = 4_102_444_800_000
 
@@ -46,9 +46,12 @@ class Line(msgspec.Struct, gc=False):
     v: int
     id: str
     time: int
+    address: str = ""
     path: str = ""
     query: str = ""
     query64: str = ""
+    agent: str = ""
+    agent64: str = ""
     type: str = ""
     body: str = ""
     body64: str = ""
@@ -56,7 +59,7 @@ class Line(msgspec.Struct, gc=False):
 
 _decode_line = msgspec.json.Decoder(Line).decode
 
-_BASE = (
+BASE = (
     "eventType",
     "partnerId",
     "entryId",
@@ -66,8 +69,14 @@ _BASE = (
     "service",
     "action",
 )
-_NUMBERS = tuple(sorted({metric.parameter for metric in METRICS if metric.parameter is not None}))
-_find_wanted = re.compile("&(" + "|".join(_BASE + _NUMBERS) + ")=([^&]*)").findall
+Find = Callable[[str], list[tuple[str, str]]]
+
+
+def finder(names: Iterable[str]) -> Find:
+    """Return what finds the base parameters and these in `&name=value&...` text, in order."""
+    wanted = dict.fromkeys((*BASE, *names))
+    find: Find = re.compile("&(" + "|".join(wanted) + ")=([^&]*)").findall
+    return find
 
 
 def read_line(raw: bytes) -> Line:
@@ -87,22 +96,22 @@ def read_line(raw: bytes) -> Line:
     return line
 
 
-def parameters_of(line: Line) -> dict[str, str]:
+def parameters_of(line: Line, find: Find) -> dict[str, str]:
     """Return the wanted parameters of query and body, by the names as they are written.
 
     Raises:
         Rejected: the body is JSON and cannot be read, or base64 is broken.
     """
-    query = line.query if not line.query64 else _text(line.query64)
-    found: dict[str, str] = dict(_find_wanted("&" + query)[::-1])  # reversed: the first of a name counts
+    query = line.query if not line.query64 else base64_text(line.query64)
+    found: dict[str, str] = dict(find("&" + query)[::-1])  # reversed: the first of a name counts
     if line.body or line.body64:
-        found |= _body_values(line.body if not line.body64 else _text(line.body64), line.type)
+        found |= _body_values(line.body if not line.body64 else base64_text(line.body64), line.type, find)
     return found
 
 
 def with_encoded_names(line: Line, found: dict[str, str]) -> dict[str, str]:
     """Return the parameters found, and those whose names are percent-encoded in the query."""
-    query = line.query if not line.query64 else _text(line.query64)
+    query = line.query if not line.query64 else base64_text(line.query64)
     return _decoding_names(query) | found if "%" in query else found
 
 
@@ -121,7 +130,8 @@ def raw_bytes(value: str) -> bytes:
     return value.encode("utf-8", "surrogateescape")
 
 
-def _text(base64: str) -> str:
+def base64_text(base64: str) -> str:
+    """Return what base64 text stands for; a byte that is no UTF-8 becomes a surrogate."""
     try:
         return b64decode(base64, validate=True).decode("utf-8", "surrogateescape")
     except ValueError as error:
@@ -138,7 +148,7 @@ def _decoding_names(query: str) -> dict[str, str]:
     return values
 
 
-def _body_values(body: str, content_type: str) -> dict[str, str]:
+def _body_values(body: str, content_type: str, find: Find) -> dict[str, str]:
     """Return the parameters of a body, values percent-encoded as in a query.
 
     JSON is known by its brace, whatever the header says (sendBeacon says text/plain); all else that is not
@@ -155,7 +165,7 @@ def _body_values(body: str, content_type: str) -> dict[str, str]:
         return {name: _query_text(value) for name, value in values.items() if not isinstance(value, dict | list)}
     if "multipart/" in content_type.lower():
         return {}
-    return dict(reversed(_find_wanted("&" + text.strip())))
+    return dict(reversed(find("&" + text.strip())))
 
 
 def _query_text(value: object) -> str:

@@ -6,10 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pipeline.store import Store
-from pipeline.windows import OTHER, Cells, Row, RowId, Shape, is_expired, merge, read_row, roll_up, row_key
-
-# How many entry rows a partner's window has in this partition: kept in the partner's row, it survives with it.
-ENTRY_ROWS = "entryRows"
+from pipeline.windows import OTHER, Counts, Row, RowId, Shape, is_expired, merge, read_row, row_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +16,7 @@ class Rules:
     Attributes:
         shape: windows and sets kept.
         by_pair: identity is the bare pair. dedupe_horizon_s: a repeat later than this counts again.
-        max_entries: entry rows per partner and window in one partition; further entries share one row.
+        max_entries: rows of a set per partner and window in one partition, at most; further ones share one row.
         cache_rows: rows kept decoded in memory, per partition.
     """
 
@@ -51,22 +48,23 @@ class Rows:
         self._partition = partition
         self._store = store
         self._rules = rules
+        self._shape = rules.shape
+        self._partner_set = rules.shape.partner_set
         self._rows: dict[RowId, Row] = {}
 
-    def apply(self, cells: Cells, offset: int, now_s: float) -> Applied:
-        """Add cells, which hold every record up to `offset` that their rows do not have yet, to their rows.
+    def apply(self, added: dict[RowId, Counts], offset: int, now_s: float) -> Applied:
+        """Add what cells were rolled up to, every record up to `offset` in them, to the rows.
 
         Args:
-            cells: what was folded.
+            added: by row.
             offset: of the last record in them.
             now_s: the line's own time, Unix seconds: what expired before it is left out.
         """
         applied = Applied()
-        added = roll_up(cells, self._rules.shape)
         self._load(added)
-        windows = self._rules.shape.windows
+        windows = self._shape.windows
         for row_id, counts in added.items():
-            if is_expired(windows[row_id[0]], row_id[1], now_s):
+            if is_expired(windows[row_id[0]], row_id[2], now_s):
                 applied.expired += 1
                 continue
             row = self._row(row_id)
@@ -85,14 +83,14 @@ class Rows:
 
     def forget(self, now_s: float) -> None:
         """Give memory back; call it only when every touched row is in the store."""
-        windows = self._rules.shape.windows
+        windows = self._shape.windows
         if len(self._rows) > self._rules.cache_rows:
             self._rows = {}
         else:
             self._rows = {
                 row_id: row
                 for row_id, row in self._rows.items()
-                if not is_expired(windows[row_id[0]], row_id[1], now_s)
+                if not is_expired(windows[row_id[0]], row_id[2], now_s)
             }
 
     @property
@@ -104,24 +102,26 @@ class Rows:
         row = self._rows.get(row_id)
         if row is not None:
             return row
-        index, start, partner, entry = row_id
-        if entry not in ("", OTHER) and self._rules.shape.partner_rows:
-            partner_row = self._row((index, start, partner, ""))
-            entry_rows = partner_row.counts.get(ENTRY_ROWS, 0)
-            if entry_rows >= self._rules.max_entries:
-                other = (index, start, partner, OTHER)
+        index, number, start, values = row_id
+        kept = self._shape.sets[number]
+        if self._partner_set is not None and number != self._partner_set and values[1] != OTHER:
+            # How many rows a set has in a partner's window is kept in the partner's row: it survives with it.
+            partner_row = self._row((index, self._partner_set, start, values[:1]))
+            rows = partner_row.counts.get(kept.rows_name, 0)
+            if rows >= min(kept.set.most, self._rules.max_entries):
+                other = (index, number, start, (values[0], *(OTHER for _ in values[1:])))
                 self._load([other])
                 return self._row(other)
-            partner_row.counts[ENTRY_ROWS] = entry_rows + 1
-        row = self._rows[row_id] = Row(row_id, row_key(row_id, self._rules.shape.windows, self._partition))
+            partner_row.counts[kept.rows_name] = rows + 1
+        row = self._rows[row_id] = Row(row_id, row_key(row_id, self._shape, self._partition))
         return row
 
     def _load(self, row_ids: Iterable[RowId]) -> None:
         """Bring the rows that the store holds into memory."""
-        windows, rows = self._rules.shape.windows, self._rows
+        shape, rows = self._shape, self._rows
         missing = [row_id for row_id in row_ids if row_id not in rows]
-        keys = [row_key(row_id, windows, self._partition) for row_id in missing]
-        places = [(windows[row_id[0]].seconds, row_id[1], key) for row_id, key in zip(missing, keys, strict=True)]
+        keys = [row_key(row_id, shape, self._partition) for row_id in missing]
+        places = [(shape.windows[row_id[0]].seconds, row_id[2], key) for row_id, key in zip(missing, keys, strict=True)]
         for row_id, key, value in zip(missing, keys, self._store.rows(places), strict=True):
             if value is not None:
                 rows[row_id] = read_row(row_id, key, value)

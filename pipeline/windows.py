@@ -6,8 +6,10 @@ seconds. A late event goes to the window of its receive time, whatever its age.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import itemgetter
 from typing import TypeVar
 from zlib import crc32
 
@@ -17,14 +19,17 @@ from pipeline.catalog import DimensionSet, Window
 from pipeline.event import Event
 
 Counts = dict[str, int]
-# Start of the finest window, partner, entry as JSON text.
-Cells = dict[tuple[int, str, str], Counts]
-# Index of the window, start, partner, entry as JSON text; "" is the row of the whole partner.
-RowId = tuple[int, int, str, str]
+# Start of the finest window, values of all dimensions in use.
+Cells = dict[tuple[int, tuple[str, ...]], Counts]
+# Index of the window, index of the set, start, values of the set's dimensions as JSON texts.
+RowId = tuple[int, int, int, tuple[str, ...]]
 
 K = TypeVar("K")
 
 OTHER = '"(other)"'
+EMPTY = '""'
+# In hour rows: the audience of the 10 s window that many windows after the hour's start.
+PEAK = "audience."
 
 
 @dataclass(slots=True)
@@ -32,7 +37,7 @@ class Row:
     """The counts of one window and one set of dimensions in one partition.
 
     Attributes:
-        id: its window, start and dimensions.
+        id: its window, set, start and dimension values.
         key: its key in topic `windows`.
         counts: metric name to integer; zero metrics are not there.
         offset: the beacon offset that the counts include; -1 for a row that is new.
@@ -49,12 +54,35 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptSet:
+    """A set of the catalog as a line keeps it.
+
+    Attributes:
+        set: the catalog's line.
+        project: takes the set's values out of those of all dimensions in use.
+        windows: indexes of the windows it is kept in.
+        rows_name: under which the partner's row counts this set's rows.
+    """
+
+    set: DimensionSet
+    project: Callable[[tuple[str, ...]], tuple[str, ...]]
+    windows: frozenset[int]
+    rows_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
-    """The part of the catalog that a line keeps: its windows, finest first, and whether each set is kept."""
+    """The part of the catalog that a line keeps.
+
+    Attributes:
+        windows: finest first, each size a multiple of the one before.
+        sets: as kept; partner first where it is kept.
+        dimensions: all in use, partner and entry first.
+    """
 
     windows: tuple[Window, ...]
-    partner_rows: bool
-    entry_rows: bool
+    sets: tuple[KeptSet, ...]
+    dimensions: tuple[str, ...]
 
     @classmethod
     def of(cls, windows: tuple[Window, ...], sets: tuple[DimensionSet, ...]) -> Shape:
@@ -67,14 +95,32 @@ class Shape:
         for finer, coarser in pairwise(ordered):
             if coarser.seconds % finer.seconds:
                 raise ValueError(f"window {coarser.name} is no multiple of window {finer.name}")
-        names = {kept.name for kept in sets}
-        return cls(ordered, "partner" in names, "entry" in names)
+        dimensions = tuple(
+            dict.fromkeys(("partnerId", "entryId", *(name for kept in sets for name in kept.dimensions)))
+        )
+        return cls(ordered, tuple(_kept(one, ordered, dimensions) for one in sets), dimensions)
+
+    @property
+    def partner_set(self) -> int | None:
+        """Return the index of the partner's own set, None if it is not kept."""
+        return next((i for i, kept in enumerate(self.sets) if kept.set.dimensions == ("partnerId",)), None)
+
+
+def _kept(one: DimensionSet, windows: tuple[Window, ...], dimensions: tuple[str, ...]) -> KeptSet:
+    places = [dimensions.index(name) for name in one.dimensions]
+    project: Callable[[tuple[str, ...]], tuple[str, ...]]
+    if places == list(range(len(places))):
+        project = itemgetter(slice(len(places)))
+    else:
+        project = itemgetter(*places)
+    kept_in = frozenset(i for i, window in enumerate(windows) if not one.windows or window.name in one.windows)
+    return KeptSet(one, project, kept_in, f"rows.{one.name}")
 
 
 def fold(cells: Cells, event: Event, finest_s: int) -> None:
     """Add one event to the cell of its finest window."""
     seconds = event.time // 1000
-    key = (seconds - seconds % finest_s, event.partner, event.entry)
+    key = (seconds - seconds % finest_s, event.values)
     cell = cells.get(key)
     if cell is None:
         cells[key] = {**event.amounts}
@@ -90,18 +136,26 @@ def roll_up(cells: Cells, shape: Shape) -> dict[RowId, Counts]:
     for index, window in enumerate(shape.windows):
         if index:
             level = _coarser(level, window.seconds)
-        for (start, partner, entry), counts in level.items():
-            if shape.partner_rows:
-                _add(added, (index, start, partner, ""), counts)
-            if shape.entry_rows:
-                added[index, start, partner, entry] = counts
+        spread(added, level, shape, index)
     return added
+
+
+def spread(added: dict[RowId, Counts], level: Cells, shape: Shape, index: int, *, peaks_only: bool = False) -> None:
+    """Add cells of one window's size to the rows of every set (or every set with peaks) that is kept in it."""
+    for number, kept in enumerate(shape.sets):
+        if index not in kept.windows or (peaks_only and not kept.set.peaks):
+            continue
+        project, carried = kept.project, kept.set.carried
+        for (start, values), counts in level.items():
+            projected = project(values)
+            if not (carried and EMPTY in projected):
+                _add(added, (index, number, start, projected), counts)
 
 
 def _coarser(level: Cells, size: int) -> Cells:
     grouped: Cells = {}
-    for (start, partner, entry), counts in level.items():
-        _add(grouped, (start - start % size, partner, entry), counts)
+    for (start, values), counts in level.items():
+        _add(grouped, (start - start % size, values), counts)
     return grouped
 
 
@@ -119,24 +173,26 @@ def merge(sum_: Counts, counts: Counts) -> None:
         sum_[name] = sum_.get(name, 0) + amount
 
 
-def row_key(row_id: RowId, windows: tuple[Window, ...], partition: int) -> bytes:
+def row_key(row_id: RowId, shape: Shape, partition: int) -> bytes:
     """Return a row's key in topic `windows`: JSON, its words in a fixed order, so that equal rows compact."""
-    index, start, partner, entry = row_id
-    if entry:
-        dimensions = f'"set":"entry","partnerId":"{partner}","entryId":{entry}'
-    else:
-        dimensions = f'"set":"partner","partnerId":"{partner}"'
-    text = f'{{"window":"{windows[index].name}","start":{start},{dimensions},"partition":{partition}}}'
+    index, number, start, values = row_id
+    kept = shape.sets[number].set
+    dimensions = ",".join(f'"{name}":{value}' for name, value in zip(kept.dimensions, values, strict=True))
+    text = (
+        f'{{"window":"{shape.windows[index].name}","start":{start},"set":"{kept.name}",'
+        f'{dimensions},"partition":{partition}}}'
+    )
     return text.encode()
 
 
-def row_id_of(key: bytes, windows: tuple[Window, ...]) -> RowId | None:
-    """Return which row a key of topic `windows` names; None if its window is in the catalog no more."""
+def row_id_of(key: bytes, shape: Shape) -> RowId | None:
+    """Return which row a key of topic `windows` names; None if the line keeps its window or set no more."""
     words = orjson.loads(key)
-    for index, window in enumerate(windows):
-        if window.name == words["window"]:
-            entry = orjson.dumps(words["entryId"]).decode() if "entryId" in words else ""
-            return index, words["start"], words["partnerId"], entry
+    for index, window in enumerate(shape.windows):
+        for number, kept in enumerate(shape.sets):
+            if (window.name, kept.set.name) == (words["window"], words["set"]):
+                values = tuple(orjson.dumps(words[name]).decode() for name in kept.set.dimensions)
+                return index, number, words["start"], values
     return None
 
 

@@ -1,0 +1,271 @@
+"""Sessions: in which windows each was seen, and how far each of its segments has played.
+
+A session lives in one partition, so "is this its first event in the window?" has an exact answer here, and the
+sessions of all partitions add up. Seen windows are bits, one per 10 s, so a late event finds its own window's
+bit. What a session looked like (its dimension values) may change on the way: each look is a variant with bits of
+its own, and a set counts a session once per window and value, whatever variants it came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+from xxhash import xxh32_digest
+
+from pipeline.catalog import Adds, EventType, Metric
+from pipeline.dimensions import Remembered
+from pipeline.event import Event
+from pipeline.windows import PEAK, Cells, Counts, RowId, Shape, merge, spread
+
+# Bits kept per variant: a day of 10 s windows. An event further from the others starts its variant anew.
+MOST_SLOTS = 8640
+MOST_SEGMENTS = 32
+MOST_VARIANTS = 64
+_HASH_BYTES = 4
+
+
+@dataclass(slots=True)
+class Variant:
+    """One look of a session.
+
+    Attributes:
+        sets: a 4-byte hash per kept set, of the set's values.
+        base: the slot (finest windows since 1970) of bit 0.
+        bits: per session metric, the slots with such an event.
+    """
+
+    sets: bytes
+    base: int
+    bits: list[int]
+
+    def has(self, metric: int, slot: int, span: int) -> bool:
+        """Tell whether the window of `span` slots that holds `slot` has such an event."""
+        first = slot - slot % span - self.base
+        bits = self.bits[metric] >> first if first >= 0 else self.bits[metric] << -first
+        return bool(bits & ((1 << span) - 1))
+
+    def mark(self, metric: int, slot: int) -> None:
+        """Set a slot's bit."""
+        if not 0 <= slot - self.base < MOST_SLOTS:
+            self._rebase(slot)
+        self.bits[metric] |= 1 << (slot - self.base)
+
+    def _rebase(self, slot: int) -> None:
+        base = min(self.base, slot) if slot < self.base else slot - MOST_SLOTS + 1
+        shift = self.base - base
+        kept = (1 << MOST_SLOTS) - 1
+        self.bits = [(bits << shift if shift >= 0 else bits >> -shift) & kept for bits in self.bits]
+        self.base = base
+
+
+@dataclass(slots=True)
+class Segment:
+    """One run of eventIndex: the span of its sessionStartTimes and indexes, and the largest playTimeSum (ms)."""
+
+    started: tuple[int, int]
+    indexes: tuple[int, int]
+    played: int
+
+
+@dataclass(slots=True)
+class Session:
+    """What is kept of a session.
+
+    Attributes:
+        time_s: of its latest event, Unix seconds.
+        variants: its looks.
+        segments: by entry, in order of their start.
+    """
+
+    time_s: int = 0
+    variants: list[Variant] = field(default_factory=list)
+    segments: dict[str, list[Segment]] = field(default_factory=dict)
+
+    def encoded(self) -> bytes:
+        """Return it as bytes, for store and changelog."""
+        variants = [(v.sets, v.base, [_bytes_of(bits) for bits in v.bits]) for v in self.variants]
+        segments = {entry: [(*s.started, *s.indexes, s.played) for s in runs] for entry, runs in self.segments.items()}
+        return msgspec.msgpack.encode((self.time_s, variants, segments))
+
+    @classmethod
+    def decoded(cls, raw: bytes) -> Session:
+        """Return what `encoded` wrote."""
+        time_s, variants, segments = msgspec.msgpack.decode(raw)
+        return cls(
+            time_s,
+            [
+                Variant(sets, base, [int.from_bytes(bits, "little") for bits in all_bits])
+                for sets, base, all_bits in variants
+            ],
+            {
+                entry: [Segment((run[0], run[1]), (run[2], run[3]), run[4]) for run in runs]
+                for entry, runs in segments.items()
+            },
+        )
+
+
+def _bytes_of(bits: int) -> bytes:
+    return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+
+
+def grown(session: Session, event: Event) -> int:
+    """Return by how many milliseconds an event lets the watched time of its session grow; take notice of it.
+
+    Watched time is the largest playTimeSum of each segment, added up. A pause of over 30 s starts a segment:
+    eventIndex and playTimeSum begin again, sessionStartTime is later; a shorter pause renews only sessionStartTime (protocol.md
+    sections 3 and 4). So a segment is a span of start times over which the index rises.
+    """
+    if event.played < 0 or event.index < 0:
+        return 0
+    started = event.started if event.started >= 0 else event.time // 1000
+    runs = session.segments.setdefault(event.entry, [])
+    run = _segment_of(runs, started, event.index)
+    if run is None:
+        runs.append(Segment((started, started), (event.index, event.index), event.played))
+        runs.sort(key=lambda one: one.started)
+        del runs[:-MOST_SEGMENTS]
+        return event.played
+    run.started = (min(run.started[0], started), max(run.started[1], started))
+    run.indexes = (min(run.indexes[0], event.index), max(run.indexes[1], event.index))
+    grew = max(0, event.played - run.played)
+    run.played += grew
+    return grew
+
+
+def _segment_of(runs: list[Segment], started: int, index: int) -> Segment | None:
+    before = after = None
+    for run in runs:
+        if run.started[0] <= started <= run.started[1]:
+            return run
+        if run.started[1] < started:
+            before = run
+        elif after is None:
+            after = run
+    if before is not None and index > before.indexes[1]:
+        return before
+    if after is not None and index < after.indexes[0]:
+        return after
+    return None
+
+
+class SessionFold:
+    """Counts sessions: adds each to the windows that see it for the first time."""
+
+    def __init__(self, shape: Shape, metrics: Sequence[Metric]) -> None:
+        """Count the session metrics among these."""
+        counted = [metric for metric in metrics if metric.adds is Adds.SESSION]
+        self._names = [metric.name for metric in counted]
+        self._types = [frozenset(int(kind) for kind in metric.types) for metric in counted]
+        self._peak = next((n for n, types in enumerate(self._types) if types == {int(EventType.VIEW)}), None)
+        self._watched = next((metric.name for metric in metrics if metric.adds is Adds.WATCHED), None)
+        self._shape = shape
+        self._finest_s = shape.windows[0].seconds
+        self._spans = tuple(window.seconds // self._finest_s for window in shape.windows)
+        self._hour = next((n for n, window in enumerate(shape.windows) if window.seconds == 3600), None)
+        self._hashes: Remembered[tuple[str, ...], bytes] = Remembered()
+
+    def fold(self, session: Session, event: Event, cells: Cells, firsts: Firsts) -> None:
+        """Take an event of a session in; it is no duplicate."""
+        seconds = event.time // 1000
+        session.time_s = max(session.time_s, seconds)
+        slot = seconds // self._finest_s
+        variant = self._variant(session, event.values, slot)
+        for metric, types in enumerate(self._types):
+            if not types or event.type in types:
+                self._sight(session, variant, metric, slot, event.values, firsts)
+        if self._watched is not None and (grew := grown(session, event)):
+            cell = cells.setdefault((slot * self._finest_s, event.values), {})
+            cell[self._watched] = cell.get(self._watched, 0) + grew
+
+    def _variant(self, session: Session, values: tuple[str, ...], slot: int) -> Variant:
+        sets = self._hashes.get(values) or self._hashes.remember(values, self._hash(values))
+        for variant in session.variants:
+            if variant.sets == sets:
+                return variant
+        variant = Variant(sets, slot, [0] * len(self._names))
+        session.variants.append(variant)
+        del session.variants[:-MOST_VARIANTS]
+        return variant
+
+    def _hash(self, values: tuple[str, ...]) -> bytes:
+        return b"".join(xxh32_digest("\0".join(kept.project(values))) for kept in self._shape.sets)
+
+    def _sight(
+        self, session: Session, variant: Variant, metric: int, slot: int, values: tuple[str, ...], firsts: Firsts
+    ) -> None:
+        name = self._names[metric]
+        for index, span in enumerate(self._spans):
+            if variant.has(metric, slot, span):
+                # It has been in this window, so in every coarser one too.
+                break
+            start = slot - slot % span
+            firsts.add(index, start * self._finest_s, values, name)
+            if len(session.variants) > 1:
+                self._correct(session, variant, metric, slot, index, values, firsts)
+            if index == 0 and metric == self._peak and self._hour is not None:
+                hour = slot - slot % self._spans[self._hour]
+                firsts.add_peak(hour * self._finest_s, values, f"{PEAK}{slot - hour}")
+        variant.mark(metric, slot)
+
+    def _correct(
+        self,
+        session: Session,
+        variant: Variant,
+        metric: int,
+        slot: int,
+        index: int,
+        values: tuple[str, ...],
+        firsts: Firsts,
+    ) -> None:
+        """Take back the count in sets whose value another look of this session brought to the window already."""
+        span = self._spans[index]
+        others = [one for one in session.variants if one is not variant and one.has(metric, slot, span)]
+        if not others:
+            return
+        for number, kept in enumerate(self._shape.sets):
+            at = slice(number * _HASH_BYTES, (number + 1) * _HASH_BYTES)
+            if any(one.sets[at] == variant.sets[at] for one in others) and index in kept.windows:
+                start = (slot - slot % span) * self._finest_s
+                firsts.take_back((index, number, start, kept.project(values)), self._names[metric])
+                if index == 0 and metric == self._peak and self._hour is not None and kept.set.peaks:
+                    hour = slot - slot % self._spans[self._hour]
+                    row = (self._hour, number, hour * self._finest_s, kept.project(values))
+                    firsts.take_back(row, f"{PEAK}{slot - hour}")
+
+
+class Firsts:
+    """First sightings of sessions since the last checkpoint, by window: what the cells cannot say."""
+
+    def __init__(self, windows: int) -> None:
+        """Start with none."""
+        self._by_window: list[Cells] = [{} for _ in range(windows)]
+        self._peaks: Cells = {}
+        self._corrections: dict[RowId, Counts] = {}
+
+    def add(self, window: int, start: int, values: tuple[str, ...], name: str) -> None:
+        """Count a session in a window."""
+        cell = self._by_window[window].setdefault((start, values), {})
+        cell[name] = cell.get(name, 0) + 1
+
+    def add_peak(self, hour: int, values: tuple[str, ...], name: str) -> None:
+        """Count a session of the audience of one finest window, in its hour's row."""
+        cell = self._peaks.setdefault((hour, values), {})
+        cell[name] = cell.get(name, 0) + 1
+
+    def take_back(self, row_id: RowId, name: str) -> None:
+        """Take one back in one row."""
+        counts = self._corrections.setdefault(row_id, {})
+        counts[name] = counts.get(name, 0) - 1
+
+    def roll_up(self, added: dict[RowId, Counts], shape: Shape) -> None:
+        """Add them to what cells add to the rows."""
+        for index, level in enumerate(self._by_window):
+            spread(added, level, shape, index)
+        hour = next((n for n, window in enumerate(shape.windows) if window.seconds == 3600), None)
+        if hour is not None and self._peaks:
+            spread(added, self._peaks, shape, hour, peaks_only=True)
+        for row_id, counts in self._corrections.items():
+            if row_id in added:
+                merge(added[row_id], counts)
