@@ -1,0 +1,1 @@
+"""Benchmarks: our components and their peers, side by side, as ratios of CPU time."""
