@@ -15,9 +15,10 @@ from typing import Any
 import faust
 from faust.types import TP
 
-from pipeline.catalog import SETS, WINDOWS
+from pipeline.catalog import METRICS, SETS, WINDOWS
 from pipeline.changelog import Topics
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, WorkerSettings
+from pipeline.enrich.enrichers import Enrichers
 from pipeline.fetch import Fetch, Transport
 from pipeline.metrics import WorkerMetrics
 from pipeline.owned import Place
@@ -99,9 +100,12 @@ def rules_of(line: LineSettings, worker: WorkerSettings) -> Rules:
         RefusedSetting: a window or set is not in the catalog.
     """
     windows = _chosen("WORKER_WINDOWS", worker.windows, {window.name: window for window in WINDOWS})
+    metrics = _chosen("WORKER_METRICS", worker.metrics, {metric.name: metric for metric in METRICS})
     sets = _chosen("WORKER_SETS", worker.sets, {kept.name: kept for kept in SETS})
     return Rules(
         Shape.of(tuple(windows), tuple(sets)),
+        tuple(metrics),
+        Enrichers(worker.places_file, worker.networks_file),
         worker.dedupe_by == "pair",
         worker.dedupe_horizon_s,
         worker.max_entries,

@@ -7,15 +7,21 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 import orjson
 
 # A mark: digest of the identity, place of the first sighting, its receive time in Unix seconds.
 Mark = tuple[bytes, int, int]
+# A session: digest, time of its latest event in Unix seconds, what sessions.Session.encoded gave.
+SessionState = tuple[bytes, int, bytes]
 
 DIGEST_BYTES = 16
 # Bytes of one `seen` record stay well below Kafka's 1 MiB: 28 bytes a mark before compression.
 MARKS_PER_RECORD = 16_000
 _MARKS_VERSION = b"\x01"
+_SESSIONS_VERSION = b"\x02"
+# A state is some 100 bytes, 2 KiB at most by its bounds on looks and segments.
+SESSIONS_PER_RECORD = 2_000
 _LINE_BITS = 16
 
 
@@ -39,6 +45,7 @@ class Position:
         time: receive time of the latest beacon, Unix milliseconds.
         rows: rows in this batch, without tombstones. checksum: theirs, see windows.checksum_of.
         marks: marks in this batch.
+        sessions: sessions in this batch.
         ledger: what became of the partition's beacons since its beginning, by outcome.
         added: the part of the ledger that this batch added.
         topic: id of the beacons topic that the offsets are of.
@@ -50,6 +57,7 @@ class Position:
     rows: int = 0
     checksum: int = 0
     marks: int = 0
+    sessions: int = 0
     ledger: dict[str, int] = field(default_factory=dict)
     added: dict[str, int] = field(default_factory=dict)
     topic: str = ""
@@ -82,6 +90,7 @@ class Batch:
         rows: key and value of every changed row.
         expired: keys of rows whose retention is over; tombstones in Kafka, gone from the store.
         marks: identities seen for the first time.
+        sessions: what is now kept of the sessions that had an event.
         dead: reason and value of every dead letter.
         position: what the state includes once this is written.
     """
@@ -89,6 +98,7 @@ class Batch:
     rows: list[tuple[bytes, bytes]]
     expired: list[bytes]
     marks: list[Mark]
+    sessions: list[SessionState]
     dead: list[tuple[bytes, bytes]]
     position: Position
 
@@ -125,3 +135,22 @@ def unpack_marks(value: bytes) -> Iterator[Mark]:
     for number in range(count):
         start = 1 + number * DIGEST_BYTES
         yield value[start : start + DIGEST_BYTES], places[number], times[number]
+
+
+def pack_sessions(sessions: list[SessionState]) -> bytes:
+    """Return sessions as the value of a `seen` record."""
+    return _SESSIONS_VERSION + msgspec.msgpack.encode(sessions)
+
+
+def unpack_seen(value: bytes) -> tuple[list[Mark], list[SessionState]]:
+    """Return the marks or the sessions of a `seen` record.
+
+    Raises:
+        ValueError: the value is none of those that pack_marks and pack_sessions write.
+    """
+    if value[:1] != _SESSIONS_VERSION:
+        return list(unpack_marks(value)), []
+    try:
+        return [], [(digest, time_s, state) for digest, time_s, state in msgspec.msgpack.decode(value[1:])]
+    except msgspec.DecodeError as error:
+        raise ValueError("unreadable seen record") from error

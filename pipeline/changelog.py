@@ -21,8 +21,14 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from pipeline.batch import MARKS_PER_RECORD as PER_RECORD
-from pipeline.batch import Batch, pack_marks, position_key
+from pipeline.batch import (
+    MARKS_PER_RECORD,
+    SESSIONS_PER_RECORD,
+    Batch,
+    pack_marks,
+    pack_sessions,
+    position_key,
+)
 
 # consume() waits for all it was asked for or this long, even when the end has come.
 POLL_S = 0.05
@@ -121,9 +127,8 @@ class Changelog:
             self._produce(topics.windows, [{"key": key, "value": None} for key in batch.expired])
             self._produce(topics.rejected, [{"key": key, "value": value} for key, value in batch.dead])
             position = batch.position
-            for start in range(0, len(batch.marks), PER_RECORD):
-                key = b"%d-%d" % (position.previous, position.offset)
-                value = pack_marks(batch.marks[start : start + PER_RECORD])
+            key = b"%d-%d" % (position.previous, position.offset)
+            for value in _seen_records(batch):
                 producer.produce(topics.seen, value, key, self._partition, on_delivery=self._delivered)
             producer.produce(
                 topics.windows,
@@ -214,6 +219,13 @@ class Changelog:
         """Let the producer go; what it has not committed is aborted by the next owner."""
         self._producer.purge()
         self._producer.close()
+
+
+def _seen_records(batch: Batch) -> Iterator[bytes]:
+    for start in range(0, len(batch.marks), MARKS_PER_RECORD):
+        yield pack_marks(batch.marks[start : start + MARKS_PER_RECORD])
+    for start in range(0, len(batch.sessions), SESSIONS_PER_RECORD):
+        yield pack_sessions(batch.sessions[start : start + SESSIONS_PER_RECORD])
 
 
 def _lost(doing: str, error: KafkaException) -> Lost:

@@ -99,7 +99,10 @@ class WorkerSettings(BaseSettings):
     cache_rows: int = Field(200_000, ge=1000, description="rows kept decoded in memory, whole worker")
     session_timeout_ms: int = Field(10_000, ge=6000, description="silence after which others take over")
     instance_id: str = Field("", description="static group membership: set it, and a restart moves nothing")
+    places_file: Path | None = Field(None, description="MaxMind-format file of countries, regions, cities")
+    networks_file: Path | None = Field(None, description="MaxMind-format file of autonomous systems")
     windows: str = Field("", description="comma-separated part of the catalog's windows; empty: all")
+    metrics: str = Field("", description="comma-separated part of the catalog's metrics; empty: all")
     sets: str = Field("", description="comma-separated part of the catalog's sets; empty: all")
 
 

@@ -121,7 +121,7 @@ class EventReader:
             found = with_encoded_names(line, found)
             return self._event(found, found.get("eventIndex", ""), found.get("sessionId", ""), line)
 
-    def _event(self, found: dict[str, str], index: str, session: str, line: Line) -> Event:  # noqa: C901, PLR0912
+    def _event(self, found: dict[str, str], index: str, session: str, line: Line) -> Event:  # noqa: C901
         # One function on purpose: each call that it is cut into costs 0.1 us a beacon.
         get = found.get
         partner = self._partners.get(get("partnerId", "")) or self._partner(get("partnerId", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from pipeline.batch import Mark, Position, is_position_key, unpack_marks
+from pipeline.batch import Mark, Position, SessionState, is_position_key, unpack_seen
 from pipeline.changelog import Changelog, Topics
 from pipeline.partition import Partition
 from pipeline.rows import Rules
@@ -53,7 +53,7 @@ def open_partition(
                 verdict.heal_until,
             )
         partition = Partition(number, store, rules, position, verdict.heal_until)
-        ids = (row_id_of(key, rules.shape.windows) for key in stale)
+        ids = (row_id_of(key, rules.shape) for key in stale)
         partition.rewrite(row_id for row_id in ids if row_id is not None)
     except BaseException:
         store.close()
@@ -79,20 +79,20 @@ def _replay(store: Store, changelog: Changelog, topics: Topics) -> tuple[Verdict
             stored, offsets, lost_place = store.stored(), {}, []
         offsets[record.topic] = record.offset + 1
         if record.topic == topics.seen:
-            marks = list(unpack_marks(record.value or b"\x01"))
-            tail.read_marks(record.key, len(marks))
-            replay.take_marks(marks)
+            seen = unpack_seen(record.value or b"\x01")
+            tail.read_seen(record.key, len(seen[0]) + len(seen[1]))
+            replay.take_seen(record.key, *seen)
         elif is_position_key(record.key):
             if record.value is not None:
                 tail.read_position(Position.read(record.value))
         else:
             replay.take_row(record.key, record.value, tail)
-    replay.write()
     if lost_place:
         store.wipe()
         changelog.go_on_from({})
         return Tail().verdict(None), []
     verdict = tail.verdict(stored.position)
+    replay.finish(verdict.position)
     if verdict.heal_until < 0:
         # A torn tail is read again until a checkpoint has healed it: what the rows include is known only from it.
         store.restored(verdict.position, offsets)
@@ -108,6 +108,10 @@ class _Replay:
         self._store = store
         self._rows: dict[bytes, bytes | None] = {}
         self._marks: list[Mark] = []
+        self._sessions: list[SessionState] = []
+        # What the batch that came last has seen: it waits for the verdict on that batch.
+        self._last_key = b""
+        self._last: tuple[list[Mark], list[SessionState]] = [], []
         self._highest = -1
 
     def take_row(self, key: bytes, value: bytes | None, tail: Tail) -> None:
@@ -121,14 +125,29 @@ class _Replay:
         if len(self._rows) >= CHUNK_ROWS:
             self.write()
 
-    def take_marks(self, marks: list[Mark]) -> None:
-        self._marks += marks
-        if len(self._marks) >= CHUNK_MARKS:
+    def take_seen(self, key: bytes, marks: list[Mark], sessions: list[SessionState]) -> None:
+        if key != self._last_key:
+            self._keep_last()
+            self._last_key = key
+        self._last[0].extend(marks)
+        self._last[1].extend(sessions)
+        if len(self._marks) + len(self._sessions) >= CHUNK_MARKS:
             self.write()
 
+    def _keep_last(self) -> None:
+        self._marks += self._last[0]
+        self._sessions += self._last[1]
+        self._last = [], []
+
+    def finish(self, position: Position) -> None:
+        """Write the rest; what a batch after this position has seen is to be seen again."""
+        if self._last_key and int(self._last_key.rsplit(b"-", 1)[0]) < position.offset:
+            self._keep_last()
+        self.write()
+
     def write(self) -> None:
-        self._store.restore(self._rows, self._marks)
-        self._rows, self._marks = {}, []
+        self._store.restore(self._rows, self._marks, self._sessions)
+        self._rows, self._marks, self._sessions = {}, [], []
 
     def _held_offset(self, key: bytes) -> int:
         value = self._rows[key] if key in self._rows else self._store.row(key)

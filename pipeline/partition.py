@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.batch import Batch, Mark, Position, place_of
-from pipeline.catalog import EventType
 from pipeline.deadletter import dead_letter
-from pipeline.event import Event, read_event
+from pipeline.event import Event
+from pipeline.held import HeldSessions
 from pipeline.parameters import Reason, Rejected
 from pipeline.rows import Rows, Rules
+from pipeline.sessions import Firsts, SessionFold
 from pipeline.store import Store, row_place_of
-from pipeline.windows import Cells, Counts, Row, RowId, checksum_of, fold, merge
+from pipeline.windows import Cells, Counts, Row, RowId, checksum_of, fold, merge, roll_up
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 MAX_LINES = 1 << 16
 # Tombstones per checkpoint: retention never holds a checkpoint up.
 MOST_EXPIRED = 2_000
-_KNOWN_TYPES = frozenset(int(kind) for kind in EventType)
 
 
 class Gap(Exception):
@@ -42,6 +42,7 @@ class Pending:
     cells: Cells = field(default_factory=dict)
     touched: dict[RowId, Row] = field(default_factory=dict)
     marks: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    firsts: Firsts | None = None
     dead: list[tuple[bytes, bytes]] = field(default_factory=list)
     ledger: Counts = field(default_factory=dict)
 
@@ -66,6 +67,8 @@ class Partition:
         self._pending = Pending()
         self._in_flight: Pending | None = None
         self._rows = Rows(number, store, rules)
+        self._read_event = rules.reader().read
+        self._sessions = HeldSessions(store, SessionFold(rules.shape, rules.metrics), rules.cache_rows)
         self._finest_s = rules.shape.windows[0].seconds
 
     # -- accept
@@ -107,10 +110,9 @@ class Partition:
         if len(lines) > MAX_LINES:
             self._reject(offset, 0, value or b"", Reason.UNREADABLE_LINE, len(lines))
             return
-        by_pair = self._rules.by_pair
         for number, line in enumerate(lines):
             try:
-                events.append((place_of(offset, number), read_event(line, by_pair)))
+                events.append((place_of(offset, number), self._read_event(line)))
             except Rejected as rejected:
                 self._reject(offset, number, line, rejected.reason)
             except Exception:
@@ -130,7 +132,11 @@ class Partition:
             return
         pending, marks = self._pending, self._pending.marks
         cells, finest_s, horizon_s = pending.cells, self._finest_s, self._rules.dedupe_horizon_s
-        known = self._known(events)
+        times = [event.time // 1000 for _, event in events]
+        low_s, high_s = min(times), max(times)
+        known = self._known(events, low_s, high_s)
+        self._sessions.bring(events, low_s, high_s)
+        firsts = pending.firsts = pending.firsts or Firsts(len(self._rules.shape.windows))
         unique = unknown = duplicates = 0
         for place, event in events:
             identity, seconds = event.identity, event.time // 1000
@@ -141,19 +147,21 @@ class Partition:
             if first is None or first[0] != place:
                 marks[identity] = (place, seconds)
             self._time = max(self._time, event.time)
-            if event.type in _KNOWN_TYPES:
+            if event.is_known:
                 unique += 1
-                if event.amounts:
-                    fold(cells, event, finest_s)
             else:
                 unknown += 1
+            if event.amounts:
+                fold(cells, event, finest_s)
+            if event.session:
+                self._sessions.fold(event, cells, firsts)
             for name in event.bad:
                 self._count("badValues." + name, 1)
         self._count("unique", unique)
         self._count("unknownTypes", unknown)
         self._count("duplicates", duplicates)
 
-    def _known(self, events: list[tuple[int, Event]]) -> dict[bytes, tuple[int, int]]:
+    def _known(self, events: list[tuple[int, Event]], low_s: int, high_s: int) -> dict[bytes, tuple[int, int]]:
         """Return the first sightings that lie in the store or in the checkpoint under way."""
         pending = self._pending.marks
         wanted = {event.identity for _, event in events if event.identity not in pending}
@@ -162,8 +170,7 @@ class Partition:
             in_flight = self._in_flight.marks
             known = {identity: in_flight[identity] for identity in wanted if identity in in_flight}
             wanted.difference_update(known)
-        times = [event.time for _, event in events]
-        return known | self._store.marks(list(wanted), min(times) // 1000, max(times) // 1000)
+        return known | self._store.marks(list(wanted), low_s, high_s)
 
     def _count(self, outcome: str, number: int) -> None:
         if number:
@@ -173,10 +180,11 @@ class Partition:
     def _apply(self, offset: int) -> None:
         """Add the cells, which hold every record up to `offset`, to their rows."""
         pending = self._pending
-        if not pending.cells:
-            return
-        applied = self._rows.apply(pending.cells, offset, self._time / 1000)
-        pending.cells = {}
+        added = roll_up(pending.cells, self._rules.shape)
+        if pending.firsts is not None:
+            pending.firsts.roll_up(added, self._rules.shape)
+        applied = self._rows.apply(added, offset, self._time / 1000)
+        pending.cells, pending.firsts = {}, None
         pending.touched |= applied.touched
         self._count("expired", applied.expired)
 
@@ -217,8 +225,9 @@ class Partition:
         for row in pending.touched.values():
             row.offset = self.position
             rows.append((row.key, row.value()))
-            places.append(row_place_of(windows[row.id[0]].seconds, row.id[1], row.key))
+            places.append(row_place_of(windows[row.id[0]].seconds, row.id[2], row.key))
         marks: list[Mark] = [(identity, place, time_s) for identity, (place, time_s) in pending.marks.items()]
+        sessions = self._sessions.take_touched()
         ledger = dict(self._committed.ledger)
         merge(ledger, pending.ledger)
         position = Position(
@@ -228,11 +237,12 @@ class Partition:
             rows=len(rows),
             checksum=checksum_of(rows),
             marks=len(marks),
+            sessions=len(sessions),
             ledger=ledger,
             added=pending.ledger,
             topic=topic,
         )
-        return Batch(rows, self._expired(now_s), marks, pending.dead, position), places
+        return Batch(rows, self._expired(now_s), marks, sessions, pending.dead, position), places
 
     def _expired(self, now_s: float) -> list[bytes]:
         # By the line's own time as well, so that a clock that jumps ahead here expires nothing early.
@@ -250,4 +260,5 @@ class Partition:
         self._committed = batch.position
         if batch.expired or self._rows.is_full:
             self._rows.forget(self._time / 1000)
-        self._store.drop_marks_before(self._time // 1000)
+        self._sessions.forget()
+        self._store.drop_before(self._time // 1000)

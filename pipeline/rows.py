@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pipeline.catalog import DIMENSIONS, METRICS, Metric
+from pipeline.dimensions import Enrichment
+from pipeline.event import EventReader
 from pipeline.store import Store
 from pipeline.windows import OTHER, Counts, Row, RowId, Shape, is_expired, merge, read_row, row_key
 
@@ -15,16 +18,25 @@ class Rules:
 
     Attributes:
         shape: windows and sets kept.
+        metrics: counted. enrichment: what gives the dimensions that have to be looked up.
         by_pair: identity is the bare pair. dedupe_horizon_s: a repeat later than this counts again.
         max_entries: rows of a set per partner and window in one partition, at most; further ones share one row.
         cache_rows: rows kept decoded in memory, per partition.
     """
 
     shape: Shape
+    metrics: tuple[Metric, ...] = METRICS
+    enrichment: Enrichment | None = None
     by_pair: bool = False
     dedupe_horizon_s: int = 86_400
     max_entries: int = 50_000
     cache_rows: int = 25_000
+
+    def reader(self) -> EventReader:
+        """Return what reads beacon lines by these rules."""
+        named = {dimension.name: dimension for dimension in DIMENSIONS}
+        dimensions = [named[name] for name in self.shape.dimensions[2:]]
+        return EventReader(self.metrics, dimensions, self.enrichment, self.by_pair)
 
 
 @dataclass(slots=True)

@@ -47,17 +47,16 @@ class Variant:
         return bool(bits & ((1 << span) - 1))
 
     def mark(self, metric: int, slot: int) -> None:
-        """Set a slot's bit."""
+        """Set a slot's bit; a slot a day or more before the latest is not remembered."""
         if not 0 <= slot - self.base < MOST_SLOTS:
-            self._rebase(slot)
+            latest = self.base + max(bits.bit_length() for bits in self.bits) - 1
+            if slot < self.base and latest - slot >= MOST_SLOTS:
+                return
+            base = min(slot, latest) if slot < self.base else slot - MOST_SLOTS + 1
+            shift = self.base - base
+            self.bits = [bits << shift if shift >= 0 else bits >> -shift for bits in self.bits]
+            self.base = base
         self.bits[metric] |= 1 << (slot - self.base)
-
-    def _rebase(self, slot: int) -> None:
-        base = min(self.base, slot) if slot < self.base else slot - MOST_SLOTS + 1
-        shift = self.base - base
-        kept = (1 << MOST_SLOTS) - 1
-        self.bits = [(bits << shift if shift >= 0 else bits >> -shift) & kept for bits in self.bits]
-        self.base = base
 
 
 @dataclass(slots=True)
@@ -114,8 +113,8 @@ def grown(session: Session, event: Event) -> int:
     """Return by how many milliseconds an event lets the watched time of its session grow; take notice of it.
 
     Watched time is the largest playTimeSum of each segment, added up. A pause of over 30 s starts a segment:
-    eventIndex and playTimeSum begin again, sessionStartTime is later; a shorter pause renews only sessionStartTime (protocol.md
-    sections 3 and 4). So a segment is a span of start times over which the index rises.
+    eventIndex and playTimeSum begin again, sessionStartTime is later; a shorter pause renews only sessionStartTime
+    (protocol.md sections 3 and 4). So a segment is a span of start times over which the index rises.
     """
     if event.played < 0 or event.index < 0:
         return 0
@@ -172,8 +171,10 @@ class SessionFold:
         session.time_s = max(session.time_s, seconds)
         slot = seconds // self._finest_s
         variant = self._variant(session, event.values, slot)
+        bit = slot - variant.base
         for metric, types in enumerate(self._types):
-            if not types or event.type in types:
+            # The bit is there for all but the first event of 10 s: asked first.
+            if (not types or event.type in types) and not (bit >= 0 and variant.bits[metric] >> bit & 1):
                 self._sight(session, variant, metric, slot, event.values, firsts)
         if self._watched is not None and (grew := grown(session, event)):
             cell = cells.setdefault((slot * self._finest_s, event.values), {})
@@ -190,7 +191,7 @@ class SessionFold:
         return variant
 
     def _hash(self, values: tuple[str, ...]) -> bytes:
-        return b"".join(xxh32_digest("\0".join(kept.project(values))) for kept in self._shape.sets)
+        return b"".join(xxh32_digest("\0".join(kept.project(values)).encode()) for kept in self._shape.sets)
 
     def _sight(
         self, session: Session, variant: Variant, metric: int, slot: int, values: tuple[str, ...], firsts: Firsts

@@ -2,7 +2,8 @@
 
 One key space, told apart by the first byte, so that one write batch is atomic over all of it. No write-ahead
 log: after a crash RocksDB holds an older whole state, with the changelog offsets that belong to it, and the
-changelog gives the rest. Keys: `r` window size (4) start (8) row key · `m` epoch (4) digest · `p`.
+changelog gives the rest. Keys: `r` window size (4) start (8) row key · `m` epoch (4) identity · `s` epoch (4)
+session · `p`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pathlib import Path
 import orjson
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
-from pipeline.batch import Batch, Mark, Position
+from pipeline.aged import Aged
+from pipeline.batch import Batch, Mark, Position, SessionState
 from pipeline.catalog import WINDOWS
 
 _STATE = b"p"
@@ -52,7 +54,7 @@ class Store:
         self._db = self._open()
         if (raw := self._db.get(_STATE)) is not None and orjson.loads(raw)["version"] != _VERSION:
             self.wipe()
-        self._epochs = self._epochs_held()
+        self._begin()
 
     def _open(self) -> Rdict:
         self._path.mkdir(parents=True, exist_ok=True)
@@ -72,12 +74,16 @@ class Store:
         options.set_block_based_table_factory(table)
         return Rdict(str(self._path), options)
 
+    def _begin(self) -> None:
+        self._marks = Aged(self._db, b"m", self._horizon_s)
+        self._sessions = Aged(self._db, b"s", self._horizon_s)
+
     def wipe(self) -> None:
         """Forget everything: the changelog holds it."""
         self._db.close()
         shutil.rmtree(self._path)
         self._db = self._open()
-        self._epochs = set()
+        self._begin()
 
     def close(self) -> None:
         """Write what is in memory and let the folder go."""
@@ -126,46 +132,21 @@ class Store:
                 break
             yield key[13:], value
 
-    # -- marks
+    # -- marks and sessions
 
     def marks(self, digests: Sequence[bytes], low_s: int, high_s: int) -> dict[bytes, tuple[int, int]]:
-        """Return place and time of first sightings, for those of these identities that have one.
+        """Return place and time of first sightings, for those of these identities that have one; see Aged.get."""
+        found = self._marks.get(digests, low_s, high_s)
+        return {digest: _MARK.unpack(value) for digest, value in found.items()}
 
-        Args:
-            digests: identities.
-            low_s: the earliest time of their events, Unix seconds.
-            high_s: the latest. A mark further away than the horizon makes no duplicate and is not looked for.
-        """
-        found: dict[bytes, tuple[int, int]] = {}
-        low, high = low_s // self._horizon_s - 1, high_s // self._horizon_s + 1
-        for epoch in sorted(self._epochs):
-            if not low <= epoch <= high or not digests:
-                continue
-            prefix = b"m" + struct.pack(">I", epoch)
-            values = self._db.get([prefix + digest for digest in digests])
-            for digest, value in zip(digests, values, strict=True):
-                if value is not None:
-                    found[digest] = _MARK.unpack(value)
-        return found
+    def sessions(self, digests: Sequence[bytes], low_s: int, high_s: int) -> dict[bytes, bytes]:
+        """Return those of these sessions that are kept; see Aged.get."""
+        return self._sessions.get(digests, low_s, high_s)
 
-    def drop_marks_before(self, time_s: int) -> None:
-        """Forget marks that are older than the horizon at `time_s`, by whole epochs."""
-        oldest = time_s // self._horizon_s - 1
-        for epoch in [epoch for epoch in self._epochs if epoch < oldest]:
-            low, high = b"m" + struct.pack(">I", epoch), b"m" + struct.pack(">I", epoch + 1)
-            self._db.delete_range(low, high)
-            self._epochs.discard(epoch)
-
-    def _epochs_held(self) -> set[int]:
-        epochs: set[int] = set()
-        at = 0
-        while True:
-            key = next(iter(self._db.keys(from_key=b"m" + struct.pack(">I", at))), None)
-            if key is None or not key.startswith(b"m"):
-                return epochs
-            epoch: int = struct.unpack(">I", key[1:5])[0]
-            epochs.add(epoch)
-            at = epoch + 1
+    def drop_before(self, time_s: int) -> None:
+        """Forget marks and sessions that are older than the horizon at `time_s`."""
+        self._marks.drop_before(time_s)
+        self._sessions.drop_before(time_s)
 
     # -- writing
 
@@ -182,11 +163,13 @@ class Store:
             write.put(place, value)
         for key in batch.expired:
             write.delete(row_place(key))
-        self._put_marks(write, batch.marks)
+        self._put_seen(write, batch.marks, batch.sessions)
         write.put(_STATE, orjson.dumps(Stored(batch.position, offsets)))
         self._db.write(write, self._write_options)
 
-    def restore(self, rows: dict[bytes, bytes | None], marks: Iterable[Mark]) -> None:
+    def restore(
+        self, rows: dict[bytes, bytes | None], marks: Iterable[Mark], sessions: Iterable[SessionState] = ()
+    ) -> None:
         """Write a part of a replay; only `restored` makes it count."""
         write = WriteBatch(raw_mode=True)
         for key, value in rows.items():
@@ -194,7 +177,7 @@ class Store:
                 write.delete(row_place(key))
             else:
                 write.put(row_place(key), value)
-        self._put_marks(write, marks)
+        self._put_seen(write, marks, sessions)
         self._db.write(write, self._write_options)
 
     def restored(self, position: Position | None, offsets: dict[str, int]) -> None:
@@ -203,16 +186,12 @@ class Store:
         write.put(_STATE, orjson.dumps(Stored(position, offsets)))
         self._db.write(write, self._write_options)
 
-    def _put_marks(self, write: WriteBatch, marks: Iterable[Mark]) -> None:
-        horizon, pack = self._horizon_s, _MARK.pack
-        prefixes = {epoch: b"m" + struct.pack(">I", epoch) for epoch in self._epochs}
+    def _put_seen(self, write: WriteBatch, marks: Iterable[Mark], sessions: Iterable[SessionState]) -> None:
+        put, pack = self._marks.put, _MARK.pack
         for digest, place, time_s in marks:
-            epoch = time_s // horizon
-            prefix = prefixes.get(epoch)
-            if prefix is None:
-                prefix = prefixes[epoch] = b"m" + struct.pack(">I", epoch)
-                self._epochs.add(epoch)
-            write.put(prefix + digest, pack(place, time_s))
+            put(write, digest, time_s, pack(place, time_s))
+        for digest, time_s, value in sessions:
+            self._sessions.put(write, digest, time_s, value)
 
 
 def row_place_of(window_s: int, start: int, key: bytes) -> bytes:

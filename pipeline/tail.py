@@ -37,7 +37,7 @@ class Tail:
     _highest: int = -1
     _position: Position | None = None
     _whole: bool = True
-    _marks: dict[bytes, int] = field(default_factory=dict)
+    _seen: dict[bytes, int] = field(default_factory=dict)
 
     def read_row(self, key: bytes, value: bytes) -> int:
         """Take in a row; return the beacon offset that it includes."""
@@ -49,11 +49,11 @@ class Tail:
         self._highest = max(self._highest, offset)
         return offset
 
-    def read_marks(self, key: bytes, count: int) -> None:
-        """Take in a record of marks, by its key `previous-offset`."""
-        if key not in self._marks:
-            self._marks.clear()  # only the last batch is judged
-        self._marks[key] = self._marks.get(key, 0) + count
+    def read_seen(self, key: bytes, count: int) -> None:
+        """Take in a record of marks or sessions, by its key `previous-offset`."""
+        if key not in self._seen:
+            self._seen.clear()  # only the last batch is judged
+        self._seen[key] = self._seen.get(key, 0) + count
 
     def read_position(self, position: Position) -> None:
         """Take in a position row: it ends its batch."""
@@ -72,7 +72,7 @@ class Tail:
         whole = self._whole
         if self._position is not None:
             key = b"%d-%d" % (position.previous, position.offset)
-            whole = whole and self._marks.get(key, 0) >= position.marks
+            whole = whole and self._seen.get(key, 0) >= position.marks + position.sessions
         heal_until = self._highest if self._highest > position.offset else -1
         if not whole:
             heal_until = max(heal_until, position.offset)

@@ -108,11 +108,10 @@ class Shape:
 
 def _kept(one: DimensionSet, windows: tuple[Window, ...], dimensions: tuple[str, ...]) -> KeptSet:
     places = [dimensions.index(name) for name in one.dimensions]
+    # itemgetter of one place would give no tuple; a slice does.
+    in_front = places == list(range(len(places)))
     project: Callable[[tuple[str, ...]], tuple[str, ...]]
-    if places == list(range(len(places))):
-        project = itemgetter(slice(len(places)))
-    else:
-        project = itemgetter(*places)
+    project = itemgetter(slice(len(places))) if in_front else itemgetter(*places)
     kept_in = frozenset(i for i, window in enumerate(windows) if not one.windows or window.name in one.windows)
     return KeptSet(one, project, kept_in, f"rows.{one.name}")
 

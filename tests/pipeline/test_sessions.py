@@ -1,0 +1,134 @@
+"""Distinct sessions, audience, peaks and watched time: against brute force over the same events."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.catalog import METRICS, SETS, WINDOWS, DimensionSet, EventType
+from pipeline.event import Event
+from pipeline.sessions import Firsts, Session, SessionFold, Variant, grown
+from pipeline.windows import PEAK, RowId, Shape, roll_up
+
+SHAPE = Shape.of(WINDOWS, (*SETS[:3], DimensionSet("type", ("partnerId", "deliveryType"), peaks=True)))
+START_S = 1_800_000_000
+VIEW, PLAY = int(EventType.VIEW), int(EventType.PLAY)
+
+
+def event(session: int, at_s: int, kind: int = VIEW, entry: str = "e", playback: str = "vod", **more: int) -> Event:
+    values = ('"7"', f'"{entry}"', f'"{playback}"', '"hls"')
+    return Event(
+        (START_S + at_s) * 1000, "7", f'"{entry}"', values, kind, b"", {}, (), bytes([session]) * 8,
+        more.get("index", 1), more.get("started", -1), more.get("played", -1),
+    )  # fmt: skip
+
+
+def fold_all(events: list[Event]) -> dict[RowId, dict[str, int]]:
+    """Fold in this order, each session encoded and decoded between any two events."""
+    fold = SessionFold(SHAPE, METRICS)
+    kept: dict[bytes, bytes] = {}
+    cells: dict[tuple[int, tuple[str, ...]], dict[str, int]] = {}
+    firsts = Firsts(len(SHAPE.windows))
+    for one in events:
+        session = Session.decoded(kept[one.session]) if one.session in kept else Session()
+        fold.fold(session, one, cells, firsts)
+        kept[one.session] = session.encoded()
+    added = roll_up(cells, SHAPE)
+    firsts.roll_up(added, SHAPE)
+    return {row: rest for row, counts in added.items() if (rest := {k: v for k, v in counts.items() if v})}
+
+
+def brute_force(events: list[Event]) -> dict[RowId, dict[str, int]]:
+    """The sets themselves, per row."""
+    seen: dict[tuple[RowId, str], set[bytes]] = defaultdict(set)
+    for one in events:
+        seconds = one.time // 1000
+        for index, window in enumerate(SHAPE.windows):
+            for number, kept in enumerate(SHAPE.sets):
+                row = (index, number, seconds - seconds % window.seconds, kept.project(one.values))
+                seen[row, "sessions"].add(one.session)
+                if one.type == VIEW:
+                    seen[row, "audience"].add(one.session)
+                    if window.seconds == 3600:
+                        seen[row, f"{PEAK}{seconds % 3600 // 10}"].add(one.session)
+    rows: dict[RowId, dict[str, int]] = defaultdict(dict)
+    for (row, name), sessions in seen.items():
+        rows[row][name] = len(sessions)
+    return dict(rows)
+
+
+EVENTS = st.lists(
+    st.builds(
+        event,
+        st.integers(0, 3),
+        st.integers(0, 8000),
+        st.sampled_from([VIEW, VIEW, PLAY]),
+        st.sampled_from(["e", "f"]),
+        st.sampled_from(["vod", "live"]),
+    ),
+    max_size=40,
+)
+
+
+@given(EVENTS)
+def test_sessions_audience_and_peaks_equal_the_sets_of_sessions_in_every_row_whatever_the_order(
+    events: list[Event],
+) -> None:
+    assert fold_all(events) == brute_force(events)
+
+
+@given(EVENTS, st.randoms())
+def test_the_order_of_events_changes_no_row(events: list[Event], random: object) -> None:
+    shuffled = list(events)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert fold_all(shuffled) == fold_all(events)
+
+
+@given(st.lists(st.integers(0, 20_000), min_size=1, max_size=30), st.integers(0, 20_000))
+def test_a_variant_knows_the_slots_of_the_day_around_its_latest(slots: list[int], asked: int) -> None:
+    variant = Variant(b"", slots[0], [0])
+    for slot in slots:
+        variant.mark(0, slot)
+    assert all(variant.has(0, slot, 1) for slot in slots if max(slots) - slot < 8640)
+    assert variant.has(0, asked, 1) <= (asked in slots)
+
+
+# One viewer:      play ........ pause 10 s ... on ..... pause 40 s (index restarts) ... on
+#   started            100 100        115                    160           160
+#   eventIndex          4    6          9                      1             4
+#   playTimeSum         0   11         21                                   10
+def test_watched_time_goes_on_over_a_short_pause_and_begins_again_after_a_long_one() -> None:
+    session = Session()
+    told = [(100, 4, 0), (100, 6, 11_000), (115, 9, 21_000), (160, 4, 10_000), (160, 5, 20_000)]
+    grew = [grown(session, event(0, 0, started=s, index=i, played=p)) for s, i, p in told]
+    assert grew == [0, 11_000, 10_000, 10_000, 10_000]
+
+
+RUNS = st.lists(st.lists(st.integers(0, 30_000), min_size=1, max_size=5), min_size=1, max_size=4)
+
+
+@settings(max_examples=200)
+@given(RUNS, st.randoms())
+def test_watched_time_is_the_sum_of_each_segments_largest_whatever_the_order(
+    runs: list[list[int]], random: object
+) -> None:
+    events = [
+        event(0, 0, started=100 + 50 * number + step, index=1 + step, played=played)
+        for number, run in enumerate(runs)
+        for step, played in enumerate(sorted(run))
+    ]
+    # The first of each segment comes first: order inside and between segments is free after that.
+    firsts = [one for one in events if one.index == 1]
+    rest = [one for one in events if one.index != 1]
+    random.shuffle(rest)  # type: ignore[attr-defined]
+    session = Session()
+    assert sum(grown(session, one) for one in firsts + rest) == sum(max(run) for run in runs)
+
+
+def test_totals_over_sets_say_a_session_once() -> None:
+    rows = fold_all([event(0, 1, entry="e"), event(0, 2, entry="f"), event(0, 3, playback="live")])
+    partner = {counts["sessions"] for row, counts in rows.items() if row[1] == 0}
+    assert partner == {1}
+    assert Counter(row[1] for row in rows if row[0] == 0) == Counter({0: 1, 1: 2, 2: 2, 3: 1})
