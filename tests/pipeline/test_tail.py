@@ -133,7 +133,7 @@ def test_earlier_checkpoints_may_have_lost_rows_to_compaction() -> None:
 def test_a_position_row_that_comes_late_is_not_gone_back_to() -> None:
     late = _read(_two(), [], P_FIRST)
     assert late.verdict(None) == Verdict(P_SECOND)
-    only_late = _read(Tail(), FIRST, P_FIRST, 5)
+    only_late = _read(Tail(newest=9), FIRST, P_FIRST, 5)
     assert only_late.verdict(P_SECOND) == Verdict(P_SECOND)
 
 

@@ -53,6 +53,6 @@ def test_packing_keeps_every_line_in_the_order_of_its_partition(lines: list[tupl
 
 def test_a_record_holds_so_many_lines_and_bytes_and_no_more() -> None:
     many = [Ready(str(number), 0, 0, b"x") for number in range(PACK_LINES + 1)]
-    large = [Ready(str(number), 0, 1, b"x" * (PACK_BYTES // 2)) for number in range(3)]
+    large = [Ready(str(number), 0, 1, b"x" * (PACK_BYTES // 2 - 1)) for number in range(3)]
     sizes = [(to, value.count(b"\n") + 1) for to, value in packed(many + large)]
     assert sorted(sizes) == [(0, 1), (0, PACK_LINES), (1, 1), (1, 2)]
