@@ -7,6 +7,7 @@ transaction (reliability.md 1.1, guard 1); a new one's init_transactions fences 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -213,7 +214,11 @@ class Changelog:
     def close(self) -> None:
         """Let the producer go; what it has not committed is aborted by the next owner."""
         self._producer.purge()
-        self._producer.close()
+        try:
+            self._producer.close()
+        except KafkaException as error:
+            # A fenced producer says it once more while it ends. Raised, it would keep the partition closed for good.
+            log.info("partition %d: its producer ended with: %s", self._partition, error.args[0].str())
 
 
 def _lost(doing: str, error: KafkaException) -> Lost:

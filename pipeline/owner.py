@@ -148,7 +148,11 @@ class Owner:
         async def reopen() -> None:
             if owned.writing is not None:
                 await asyncio.wait([owned.writing])
-            await self._let_go(owned)
+            try:
+                await self._let_go(owned)
+            except Exception:
+                # Whatever it was, the partition must not stay closed for it.
+                log.exception("closing partition %d failed", number)
             if number in self._assigned and number not in self._opening:
                 self._begin_opening(number, REOPEN_FIRST_S)
 
