@@ -207,9 +207,7 @@ class Life:
 
     def finish(self) -> Table:
         """Count everything, write it, and return the table that Kafka then holds."""
-        self.take()
-        self.checkpoint()
-        if self.partition.is_dirty:
+        while self.partition.position < len(self.log) - 1 or self.partition.is_dirty:
             self.take()
             self.checkpoint()
         return self.table()

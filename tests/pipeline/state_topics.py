@@ -13,7 +13,7 @@ from enum import Enum, auto
 import orjson
 
 from pipeline.batch import MARKS_PER_RECORD, Batch, Position, is_position_key, pack_marks, position_key, unpack_marks
-from pipeline.changelog import Lost, Replayed, Topics
+from pipeline.changelog import Lost, OnOutside, Replayed, Topics, places_to_read
 
 Record = tuple[str, bytes, bytes | None]
 TOPICS = Topics.of("")
@@ -153,17 +153,14 @@ class MemoryChangelog:
             raise Lost("commit: unknown")
         return dict(self._next)
 
-    def replay(self, offsets: dict[str, int], on_low: Callable[[str, int, int, int], None]) -> Iterator[Replayed]:
+    def replay(self, offsets: dict[str, int], on_outside: OnOutside) -> Iterator[Replayed]:
         kafka = self.kafka
         topics = [TOPICS.seen, TOPICS.windows]
-        starts: dict[str, int] = {}
+        bounds: dict[str, tuple[int, int]] = {}
         for topic in topics:
             log = kafka.logs[topic]
-            low = log[0][0] if log and topic == TOPICS.seen else 0
-            starts[topic] = offsets.get(topic, 0)
-            if not low <= starts[topic] <= kafka.ends[topic]:
-                on_low(topic, starts[topic], low, kafka.ends[topic])
-                starts[topic] = 0
+            bounds[topic] = (log[0][0] if log and topic == TOPICS.seen else 0), kafka.ends[topic]
+        starts = places_to_read(offsets, bounds, on_outside)
         for topic in topics if kafka.seen_first else reversed(topics):
             for offset, key, value in kafka.logs[topic]:
                 if offset >= starts[topic]:
