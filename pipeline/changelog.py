@@ -24,6 +24,7 @@ from confluent_kafka import (
 
 from pipeline.batch import MARKS_PER_RECORD as PER_RECORD
 from pipeline.batch import Batch, pack_marks, position_key
+from pipeline.deadletter import MAX_LETTER_BYTES
 
 # consume() waits for all it was asked for or this long, even when the end has come.
 POLL_S = 0.05
@@ -90,6 +91,7 @@ class Changelog:
                 "linger.ms": 5,
                 "batch.num.messages": 100_000,
                 "batch.size": 1_000_000,
+                "message.max.bytes": MAX_LETTER_BYTES,
                 "queue.buffering.max.messages": 2_000_000,
                 "compression.type": "lz4",
                 "sticky.partitioning.linger.ms": 0,
