@@ -262,6 +262,10 @@ class Connection(BaseProtocol):
         """Half-close and let the client's rest run out, so that it reads its answer before a reset."""
         self._ending = True
         self._line.clear()
+        # What comes now is thrown away unread, so nothing has to be held for it.
+        self._parser = None
+        self._body = None
+        self._hold(-self._held)
         self.deadline = self._desk.now + _LINGER_SECONDS
         if self.transport is None:
             return

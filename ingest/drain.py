@@ -93,6 +93,8 @@ class Drain:
                 raise KafkaAway from None
             delivery = self._send(record, loop)
             delivery.add_done_callback(lambda _: at_once.release())
+            # Asked for, or asyncio logs a traceback for each that nobody waits for any more.
+            delivery.add_done_callback(asyncio.Future.exception)
             deliveries.append(delivery)
             due = max(due, loop.time()) + len(record.value) / self._bytes_per_second
             await asyncio.sleep(due - loop.time())

@@ -15,6 +15,9 @@ SECTIONS = {
     "Look": {
         "status": "pipeline.commands.status:status",
     },
+    "Repair": {
+        "rejected": "pipeline.commands.rejected:rejected",
+    },
     "Set up": {
         "topics": "pipeline.commands.processes:topics",
         "keys": "pipeline.report.keys_cli:keys",

@@ -7,6 +7,7 @@ transaction (reliability.md 1.1, guard 1); a new one's init_transactions fences 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,9 +30,14 @@ from pipeline.batch import (
     pack_sessions,
     position_key,
 )
+from pipeline.deadletter import MAX_LETTER_BYTES
 
 # consume() waits for all it was asked for or this long, even when the end has come.
 POLL_S = 0.05
+
+log = logging.getLogger(__name__)
+
+OnOutside = Callable[[str, int, int, int], None]
 
 
 class Lost(Exception):
@@ -91,6 +97,7 @@ class Changelog:
                 "linger.ms": 5,
                 "batch.num.messages": 100_000,
                 "batch.size": 1_000_000,
+                "message.max.bytes": MAX_LETTER_BYTES,
                 "queue.buffering.max.messages": 2_000_000,
                 "compression.type": "lz4",
                 "sticky.partitioning.linger.ms": 0,
@@ -161,10 +168,10 @@ class Changelog:
             return
         self._next[message.topic()] = message.offset() + 1
 
-    def replay(self, offsets: dict[str, int], on_low: Callable[[str, int, int, int], None]) -> Iterator[Replayed]:
+    def replay(self, offsets: dict[str, int], on_outside: OnOutside) -> Iterator[Replayed]:
         """Yield what the state topics hold for this partition from these offsets to their end.
 
-        Only committed records. `on_low(topic, wanted, low, high)` hears of an offset outside of the log.
+        Only committed records. `on_outside(topic, wanted, low, high)` hears of an offset outside of the log.
 
         Raises:
             Lost: Kafka did not answer.
@@ -181,25 +188,20 @@ class Changelog:
             }
         )
         try:
-            yield from self._replay(consumer, offsets, on_low)
+            yield from self._replay(consumer, offsets, on_outside)
         except KafkaException as error:
             raise _lost("replay", error) from error
         finally:
             consumer.close()
 
-    def _replay(
-        self, consumer: Consumer, offsets: dict[str, int], on_low: Callable[[str, int, int, int], None]
-    ) -> Iterator[Replayed]:
-        assigned = []
-        for topic in (self._topics.seen, self._topics.windows):
-            wanted = offsets.get(topic, OFFSET_BEGINNING)
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, self._partition), timeout=30)
-            if wanted != OFFSET_BEGINNING and not low <= wanted <= high:
-                on_low(topic, wanted, low, high)
-                wanted = OFFSET_BEGINNING
-            assigned.append(TopicPartition(topic, self._partition, wanted))
-        consumer.assign(assigned)
-        unfinished = {part.topic for part in assigned}
+    def _replay(self, consumer: Consumer, offsets: dict[str, int], on_outside: OnOutside) -> Iterator[Replayed]:
+        bounds: dict[str, tuple[int, int]] = {
+            topic: consumer.get_watermark_offsets(TopicPartition(topic, self._partition), timeout=30)
+            for topic in (self._topics.seen, self._topics.windows)
+        }
+        places = places_to_read(offsets, bounds, on_outside)
+        consumer.assign([TopicPartition(topic, self._partition, place) for topic, place in places.items()])
+        unfinished = set(places)
         silent_s = 0.0
         while unfinished:
             messages = consumer.consume(10_000, POLL_S)
@@ -218,7 +220,31 @@ class Changelog:
     def close(self) -> None:
         """Let the producer go; what it has not committed is aborted by the next owner."""
         self._producer.purge()
-        self._producer.close()
+        try:
+            self._producer.close()
+        except KafkaException as error:
+            # A fenced producer says it once more while it ends. Raised, it would keep the partition closed for good.
+            log.info("partition %d: its producer ended with: %s", self._partition, error.args[0].str())
+
+
+def places_to_read(
+    offsets: dict[str, int], bounds: dict[str, tuple[int, int]], on_outside: OnOutside
+) -> dict[str, int]:
+    """Return from where to read each topic of `bounds`: the offsets wanted, as far as the logs have them.
+
+    A log that ends before the offset wanted was deleted and made again: the store is no good then, and the other
+    topic is needed from its beginning too.
+    """
+    places: dict[str, int] = {}
+    is_shorter = False
+    for topic, (low, high) in bounds.items():
+        wanted = offsets.get(topic, OFFSET_BEGINNING)
+        if wanted != OFFSET_BEGINNING and not low <= wanted <= high:
+            on_outside(topic, wanted, low, high)
+            is_shorter |= wanted > high
+            wanted = OFFSET_BEGINNING
+        places[topic] = wanted
+    return dict.fromkeys(places, OFFSET_BEGINNING) if is_shorter else places
 
 
 def _seen_records(batch: Batch) -> Iterator[bytes]:

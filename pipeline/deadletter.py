@@ -6,12 +6,20 @@ from base64 import b64encode
 
 import orjson
 
+# A letter is at most a third longer than the longest beacons record; more than Kafka takes by default, so topic and
+# producer allow for it: one that Kafka refused would keep its partition from being counted for good.
+MAX_LETTER_BYTES = 2 << 20
+
 
 def dead_letter(reason: str, partition: int, offset: int, line: int, raw: bytes) -> bytes:
-    """Return the value of a record of topic `rejected`: the raw line with its reason and place."""
-    letter: dict[str, str | int] = {"reason": reason, "partition": partition, "offset": offset, "line": line}
+    """Return the value of a record of topic `rejected`: the raw line with its reason and place.
+
+    As base64 where it is no UTF-8, or would be longer as JSON text: each escape doubles a character or worse.
+    """
+    place: dict[str, str | int] = {"reason": reason, "partition": partition, "offset": offset, "line": line}
+    encoded = orjson.dumps(place | {"raw64": b64encode(raw).decode()})
     try:
-        letter["raw"] = raw.decode()
+        text = orjson.dumps(place | {"raw": raw.decode()})
     except UnicodeDecodeError:
-        letter["raw64"] = b64encode(raw).decode()
-    return orjson.dumps(letter)
+        return encoded
+    return text if len(text) <= len(encoded) else encoded

@@ -29,14 +29,16 @@ class Records:
     """What one fetch brought of one partition, in order.
 
     Attributes:
+        request: which Fetch.start asked for them.
         offset: of the last record: what Faust acknowledges.
         items: (offset, value) of each record.
     """
 
-    __slots__ = ("items", "offset")
+    __slots__ = ("items", "offset", "request")
 
-    def __init__(self) -> None:
+    def __init__(self, request: int) -> None:
         """Start empty."""
+        self.request = request
         self.items: list[tuple[int, bytes | None]] = []
         self.offset = -1
 
@@ -48,6 +50,7 @@ class Fetch:
         """Prepare; `kafka` is the connection part of a librdkafka configuration."""
         self._topic = topic
         self._assigned: set[int] = set()
+        self._requests: dict[int, int] = {}
         # Partitions whose next offset is gone from the log; whoever handles one takes it out.
         self.out_of_range: set[int] = set()
         self.faults: dict[str, int] = {}
@@ -72,6 +75,11 @@ class Fetch:
         self.stop(partition)
         self._consumer.incremental_assign([TopicPartition(self._topic, partition, offset)])
         self._assigned.add(partition)
+        self._requests[partition] = self.request(partition) + 1
+
+    def request(self, partition: int) -> int:
+        """Return the number of the latest start of a partition: what an earlier one brought may still be on its way."""
+        return self._requests.get(partition, 0)
 
     def stop(self, partition: int) -> None:
         """Read a partition no more."""
@@ -97,7 +105,7 @@ class Fetch:
                 continue
             records = by_partition.get(partition)
             if records is None:
-                records = by_partition[partition] = Records()
+                records = by_partition[partition] = Records(self.request(partition))
             records.offset = message.offset()
             records.items.append((records.offset, message.value()))
         return by_partition

@@ -9,7 +9,7 @@ from pipeline.batch import Mark, Position, SessionState, is_position_key, unpack
 from pipeline.changelog import Changelog, Topics
 from pipeline.partition import Partition
 from pipeline.rows import Rules
-from pipeline.store import Store
+from pipeline.store import Store, Stored
 from pipeline.tail import Tail, Verdict
 from pipeline.windows import row_id_of, row_offset
 
@@ -53,15 +53,17 @@ def open_partition(
                 verdict.heal_until,
             )
         partition = Partition(number, store, rules, position, verdict.heal_until)
-        ids = (row_id_of(key, rules.shape) for key in stale)
-        partition.rewrite(row_id for row_id in ids if row_id is not None)
+        if stale is not None:
+            ids = (row_id_of(key, rules.shape) for key in stale)
+            partition.rewrite(row_id for row_id in ids if row_id is not None)
     except BaseException:
         store.close()
         raise
     return partition, store
 
 
-def _replay(store: Store, changelog: Changelog, topics: Topics) -> tuple[Verdict, list[bytes]]:
+def _replay(store: Store, changelog: Changelog, topics: Topics) -> tuple[Verdict, list[bytes] | None]:
+    """Return where to go on, and the keys of rows to write again; None if Kafka holds nothing stale."""
     stored = store.stored()
     offsets = dict(stored.offsets)
     lost_place: list[str] = []
@@ -71,12 +73,13 @@ def _replay(store: Store, changelog: Changelog, topics: Topics) -> tuple[Verdict
         if wanted > high:
             lost_place.append(topic)
 
-    tail, replay = Tail(), _Replay(store)
+    tail, replay = _beginning(store, stored)
     for record in changelog.replay(offsets, on_outside):
         if lost_place:
             # The changelog is younger than the store: it was deleted. The store is a cache of nothing.
             store.wipe()
             stored, offsets, lost_place = store.stored(), {}, []
+            tail, replay = _beginning(store, stored)
         offsets[record.topic] = record.offset + 1
         if record.topic == topics.seen:
             seen = unpack_seen(record.value or b"\x01")
@@ -90,20 +93,26 @@ def _replay(store: Store, changelog: Changelog, topics: Topics) -> tuple[Verdict
     if lost_place:
         store.wipe()
         changelog.go_on_from({})
-        return Tail().verdict(None), []
+        return Tail().verdict(None), None
     verdict = tail.verdict(stored.position)
     replay.finish(verdict.position)
-    if verdict.heal_until < 0:
-        # A torn tail is read again until a checkpoint has healed it: what the rows include is known only from it.
+    stale = replay.stale if replay.stale or tail.is_late else None
+    if verdict.heal_until < 0 and stale is None:
+        # A torn or stale tail is read again until a checkpoint has mended it: only it tells what to mend.
         store.restored(verdict.position, offsets)
     changelog.go_on_from(offsets)
-    return verdict, replay.stale
+    return verdict, stale
+
+
+def _beginning(store: Store, stored: Stored) -> tuple[Tail, _Replay]:
+    newest = stored.position.offset if stored.position is not None else -1
+    return Tail(newest), _Replay(store, newest)
 
 
 class _Replay:
     """Collects a replay into chunks for the store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, newest: int) -> None:
         self.stale: list[bytes] = []
         self._store = store
         self._rows: dict[bytes, bytes | None] = {}
@@ -112,7 +121,7 @@ class _Replay:
         # What the batch that came last has seen: it waits for the verdict on that batch.
         self._last_key = b""
         self._last: tuple[list[Mark], list[SessionState]] = [], []
-        self._highest = -1
+        self._highest = newest
 
     def take_row(self, key: bytes, value: bytes | None, tail: Tail) -> None:
         if value is not None:

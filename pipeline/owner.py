@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from confluent_kafka import KafkaException
+
 from pipeline.batch import Batch
 from pipeline.changelog import Lost
 from pipeline.fetch import Fetch, Records
@@ -100,9 +102,14 @@ class Owner:
         await asyncio.get_running_loop().run_in_executor(self._threads, owned.close)
 
     def _begin_opening(self, number: int, delay_s: float) -> None:
-        task = asyncio.get_running_loop().create_task(self._keep_opening(number, delay_s))
-        self._opening[number] = task
-        task.add_done_callback(lambda _: self._opening.pop(number, None))
+        self._opening[number] = asyncio.get_running_loop().create_task(self._opened_or_not_ours(number, delay_s))
+
+    async def _opened_or_not_ours(self, number: int, delay_s: float) -> None:
+        try:
+            await self._keep_opening(number, delay_s)
+        finally:
+            # Here, not in a callback of the task: an assignment in between would wait for an opening that is over.
+            del self._opening[number]
 
     async def _keep_opening(self, number: int, delay_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -124,7 +131,7 @@ class Owner:
                 continue
             if number not in self._assigned:
                 await self._let_go(owned)
-                return
+                continue  # it may have become ours again meanwhile
             self._metrics.opened(number, time.monotonic() - started)
             log.info(
                 "partition %d open at %d after %.2f s",
@@ -148,8 +155,12 @@ class Owner:
         async def reopen() -> None:
             if owned.writing is not None:
                 await asyncio.wait([owned.writing])
-            await self._let_go(owned)
-            if number in self._assigned and number not in self._opening:
+            try:
+                await self._let_go(owned)
+            except Exception:
+                # Whatever it was, the partition must not stay closed for it.
+                log.exception("closing partition %d failed", number)
+            if number in self._assigned and number not in self._opening and number not in self._open:
                 self._begin_opening(number, REOPEN_FIRST_S)
 
         self._metrics.keep(asyncio.get_running_loop().create_task(reopen()))
@@ -160,7 +171,8 @@ class Owner:
         """Fold what a fetch brought. Never raises: Faust would acknowledge what was not counted."""
         for start in range(0, len(records.items), RECORDS_A_TURN):
             owned = self._open.get(number)
-            if owned is None:
+            if owned is None or records.request != self._fetch.request(number):
+                # Read before a gap was found or the partition was opened again: all of it comes again.
                 break
             try:
                 owned.partition.take(records.items[start : start + RECORDS_A_TURN])
@@ -202,7 +214,14 @@ class Owner:
             if owned is None:
                 continue
             loop = asyncio.get_running_loop()
-            low = await loop.run_in_executor(self._threads, self._fetch.low, number)
+            try:
+                low = await loop.run_in_executor(self._threads, self._fetch.low, number)
+            except KafkaException as error:
+                log.warning("partition %d: where its log begins is not known: %s", number, error.args[0].str())
+                self._fetch.out_of_range.add(number)
+                return
+            if self._open.get(number) is not owned:
+                continue
             wanted = owned.partition.position + 1
             if low > wanted:
                 log.error("partition %d: retention took beacon records %d to %d", number, wanted, low - 1)
@@ -226,7 +245,12 @@ class Owner:
         return owned.writing is None and partition.is_dirty and not partition.is_healing
 
     def _checkpoint(self, owned: Owned) -> None:
-        batch, places = owned.partition.prepare(owned.topic_id, time.time())
+        try:
+            batch, places = owned.partition.prepare(owned.topic_id, time.time())
+        except Exception as fault:
+            log.exception("preparing a checkpoint of partition %d failed", owned.partition.number)
+            self._doubt(owned.partition.number, owned, f"prepare failed: {fault!r}")
+            return
         owned.writing = asyncio.get_running_loop().create_task(self._write(owned, batch, places))
 
     async def _write(self, owned: Owned, batch: Batch, places: list[bytes]) -> None:

@@ -63,6 +63,7 @@ class Partition:
         self._store = store
         self._rules = rules
         self._heal_until = heal_until
+        self._is_stale = False
         self._time = position.time
         self._pending = Pending()
         self._in_flight: Pending | None = None
@@ -96,8 +97,9 @@ class Partition:
         self._judge_and_fold(events)
 
     def rewrite(self, row_ids: Iterable[RowId]) -> None:
-        """Write these rows again with the next checkpoint: Kafka holds an older version after the newer one."""
+        """Write these rows and the position again, soon: Kafka holds older versions after the newer ones."""
         self._pending.touched |= self._rows.held(row_ids)
+        self._is_stale = True
 
     def skip_to(self, offset: int) -> None:
         """Go on at `offset`: what lay before it is gone from Kafka. The hole is in the ledger."""
@@ -193,7 +195,7 @@ class Partition:
     @property
     def is_dirty(self) -> bool:
         """Tell whether anything has been folded that no checkpoint has."""
-        return self.position != self._committed.offset and self._in_flight is None
+        return (self.position != self._committed.offset or self._is_stale) and self._in_flight is None
 
     @property
     def changed_cells(self) -> int:
@@ -219,6 +221,7 @@ class Partition:
         self._apply(self.position)
         pending, self._pending = self._pending, Pending()
         self._in_flight = pending
+        self._is_stale = False
         windows = self._rules.shape.windows
         rows: list[tuple[bytes, bytes]] = []
         places: list[bytes] = []

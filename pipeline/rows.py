@@ -88,10 +88,10 @@ class Rows:
         return applied
 
     def held(self, row_ids: Iterable[RowId]) -> dict[RowId, Row]:
-        """Return rows as they are now."""
+        """Return rows as they are now, without those that are no more."""
         row_ids = list(row_ids)
         self._load(row_ids)
-        return {row_id: self._row(row_id) for row_id in row_ids}
+        return {row_id: self._rows[row_id] for row_id in row_ids if row_id in self._rows}
 
     def forget(self, now_s: float) -> None:
         """Give memory back; call it only when every touched row is in the store."""

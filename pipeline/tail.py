@@ -29,8 +29,15 @@ class Verdict:
 
 @dataclass(slots=True)
 class Tail:
-    """Reads a changelog from some point to its end, record by record."""
+    """Reads a changelog from some point to its end, record by record.
 
+    Attributes:
+        newest: offset of the newest position row so far; at first the store's.
+        is_late: whether an older position row came behind a newer one, out of a transaction long past.
+    """
+
+    newest: int = -1
+    is_late: bool = False
     _row_offset: int = -1
     _rows: int = 0
     _checksum: int = 0
@@ -57,6 +64,10 @@ class Tail:
 
     def read_position(self, position: Position) -> None:
         """Take in a position row: it ends its batch."""
+        if position.offset < self.newest:
+            self.is_late = True
+            return
+        self.newest = position.offset
         rows = self._rows if self._row_offset == position.offset else 0
         self._whole = rows == position.rows and (not rows or self._checksum == position.checksum)
         self._position = position

@@ -13,6 +13,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from pipeline.changelog import Lost, Topics
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting
+from pipeline.deadletter import MAX_LETTER_BYTES
 
 DAY_MS = 86_400_000
 # Broker default; what one `beacons` record may hold at most.
@@ -45,7 +46,11 @@ def topic_plans(line: LineSettings, dedupe_horizon_s: int) -> list[TopicPlan]:
             line.partitions,
             delete | {"retention.ms": str(2 * dedupe_horizon_s * 1000), "segment.ms": str(DAY_MS // 4)},
         ),
-        TopicPlan(topics.rejected, line.partitions, delete | {"retention.ms": str(30 * DAY_MS)}),
+        TopicPlan(
+            topics.rejected,
+            line.partitions,
+            delete | {"retention.ms": str(30 * DAY_MS), "max.message.bytes": str(MAX_LETTER_BYTES)},
+        ),
         TopicPlan(topics.ingests, 1, compact),
     ]
 

@@ -14,7 +14,7 @@ from pipeline.batch import Position, is_position_key
 from pipeline.changelog import Topics
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, read_settings
 
-ASK_S = 15.0
+ASK_S = 10.0
 POLL_S = 1.0
 SILENT_S = 30.0
 MOST_RECORDS = 10_000

@@ -186,36 +186,35 @@ def _text(says: str, media: str) -> Json:
     return {"200": {"description": says, "content": {media: {"schema": {"type": "string"}}}}}
 
 
-def document() -> Json:
-    """Return the OpenAPI document."""
+def _paths() -> Json:
     answer = _json({"$ref": "#/components/schemas/Answer"}, "The rows.")
     answer["content"]["text/csv"] = {"schema": {"type": "string"}}
     answer["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "Strong: of these very bytes."}}
     anything: Json = {"type": "object"}
     ok: Json = {"200": _json(anything, "As it is.")}
+    live = "The same question's changes, as server-sent events: answer, change, fresh, problem."
+    stream = _text("A stream without end; resume with Last-Event-ID.", "text/event-stream")
     answers = {"200": answer, "304": {"description": SAYS[304]}}
+    unread = tuple(one for one in _QUERY if one != 406)
+    return {
+        "/v1/report": _get("report", "Rows of counts.", answers, _QUERY, parameters=True),
+        "/v1/live": _get("live", live, stream, unread, parameters=True),
+        "/v1/status": _get("status", "How fresh the counts are.", ok, _KEYED),
+        "/v1/catalog": _get("catalog", "What there is to ask for.", ok, ()),
+        "/session": _session(),
+        "/health": _get("health", "The process turns.", ok, (503,)),
+        "/ready": _get("ready", "The counts were read to their end.", ok, (503,)),
+        "/metrics": _get("metrics", "For Prometheus; operators only.", _text("Text.", "text/plain"), (401, 404, 421)),
+    }
+
+
+def document() -> Json:
+    """Return the OpenAPI document."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "Playback report", "version": "1", "description": "Exact counts of playback beacons."},
         "security": [{"key": []}, {"session": []}],
-        "paths": {
-            "/v1/report": _get("report", "Rows of counts.", answers, _QUERY, parameters=True),
-            "/v1/live": _get(
-                "live",
-                "The same question's changes, as server-sent events: answer, change, fresh, problem.",
-                _text("A stream without end; resume with Last-Event-ID.", "text/event-stream"),
-                tuple(one for one in _QUERY if one != 406),
-                parameters=True,
-            ),
-            "/v1/status": _get("status", "How fresh the counts are.", ok, _KEYED),
-            "/v1/catalog": _get("catalog", "What there is to ask for.", ok, ()),
-            "/session": _session(),
-            "/health": _get("health", "The process turns.", ok, (503,)),
-            "/ready": _get("ready", "The counts were read to their end.", ok, (503,)),
-            "/metrics": _get(
-                "metrics", "For Prometheus; operators only.", _text("Text.", "text/plain"), (401, 404, 421)
-            ),
-        },
+        "paths": _paths(),
         "components": {
             "schemas": {
                 "Answer": _answer_schema(),

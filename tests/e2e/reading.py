@@ -79,7 +79,7 @@ class Watch:
                     self.shrunk.append(f"{key}: {_short(row)} became {_short(found)}")
             before = now
             self.reads += 1
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
 
 
 def _short(row: dict[str, int]) -> dict[str, int]:

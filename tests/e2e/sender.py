@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-import aiohttp
-from yarl import URL
-
 from tests.e2e.traffic import Request
 
-TICK_SECONDS = 0.005
+TICK_SECONDS = 0.01
 ANSWER_SECONDS = 10.0
+RECONNECT_SECONDS = 0.1
 
 
 class Outcome(IntEnum):
@@ -54,42 +52,137 @@ class Journal:
 
 
 class Sender:
-    """Open loop: a slow answer delays nothing that is sent after it."""
+    """Open loop: a slow answer delays nothing that is sent after it.
 
-    def __init__(self, url: str, journal: Journal, connections: int = 128) -> None:
-        self._url = url
-        self._journal = journal
+    A client of its own, one request at a time on each connection, as browsers do: a general HTTP client would
+    take more of the machine than the line that it is to load.
+    """
+
+    def __init__(self, port: int, journal: Journal, connections: int = 64) -> None:
+        self.journal = journal
+        self._port = port
         self._connections = connections
-        self.stopped = False
+        self._waiting: deque[tuple[Request, float]] = deque()
+        self._free: list[_Connection] = []
+        self._open: set[_Connection] = set()
+        self._closing = False
 
     async def send(self, requests: Sequence[Request], rate: float) -> float:
-        """Send all of them at so many a second; return how many a second it became."""
-        connector = aiohttp.TCPConnector(limit=self._connections)
-        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        began = time.monotonic()
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-            asyncio.TaskGroup() as group,
-        ):
+        """Send all of them at so many a second; return how many a second were answered."""
+        aim = self.journal.sent + len(requests)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._connections):
+                group.create_task(self._connect())
+            began = time.monotonic()
             sent = 0
-            while sent < len(requests) and not self.stopped:
-                due = min(len(requests), int((time.monotonic() - began) * rate) + 1)
-                for request in requests[sent:due]:
-                    group.create_task(self._one(session, request))
+            while self.journal.sent < aim:
+                now = time.monotonic()
+                due = min(len(requests), int((now - began) * rate) + 1)
+                self._waiting.extend((request, now) for request in requests[sent:due])
                 sent = due
+                self._dispatch()
+                self._give_up(now - ANSWER_SECONDS)
                 await asyncio.sleep(TICK_SECONDS)
             took = time.monotonic() - began
-        return sent / took
+            self._closing = True
+            for connection in self._open:
+                connection.close()
+        return len(requests) / took
 
-    async def _one(self, session: aiohttp.ClientSession, request: Request) -> None:
-        url = URL(f"{self._url}/api_v3/index.php?{request.query}", encoded=True)
-        headers = {"Content-Type": request.type} if request.type else {}
-        began = time.monotonic()
-        try:
-            async with session.request(request.method, url, data=request.body or None, headers=headers) as answer:
-                await answer.read()
-                outcome = Outcome.ACKED if answer.status == 200 else Outcome.FAILED
-                said = str(answer.status)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            outcome, said = Outcome.UNKNOWN, type(error).__name__
-        self._journal.note(request, outcome, said, time.monotonic() - began)
+    async def _connect(self) -> None:
+        """Keep one connection open until all is sent."""
+        while not self._closing:
+            ended = asyncio.get_running_loop().create_future()
+            try:
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda ended=ended: _Connection(self, ended), "127.0.0.1", self._port
+                )
+            except OSError:
+                await asyncio.sleep(RECONNECT_SECONDS)  # Nobody listens now: as a browser would, later again.
+                continue
+            self._open.add(connection)
+            await ended
+            self._open.discard(connection)
+
+    def free(self, connection: _Connection) -> None:
+        """Take a connection that has nothing to do."""
+        self._free.append(connection)
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        while self._waiting and self._free:
+            connection = self._free.pop()
+            if connection.usable:
+                connection.send(*self._waiting.popleft())
+
+    def _give_up(self, moment: float) -> None:
+        """Cut what was sent before this moment and has no answer; what never left waits for a connection."""
+        for connection in self._open:
+            connection.cut_if_older(moment)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: a request, its answer, the next request."""
+
+    def __init__(self, sender: Sender, ended: asyncio.Future[None]) -> None:
+        self._sender = sender
+        self._ended = ended
+        self._transport: asyncio.Transport | None = None
+        self._asked: tuple[Request, float] | None = None
+        self._sent_at = 0.0
+        self._received = b""
+        self.usable = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.usable = True
+        self._sender.free(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.usable = False
+        if self._asked is not None:
+            self._note(Outcome.UNKNOWN, "cut" if exc is None else type(exc).__name__)
+        self._ended.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, rest = self._received.partition(b"\r\n\r\n")
+        if not end:
+            return
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n", 1)[0])
+        if len(rest) < length:
+            return
+        self._received = rest[length:]
+        status = head[9:12].decode()
+        self._note(Outcome.ACKED if status == "200" else Outcome.FAILED, status)
+        if b"connection: close" in head.lower():
+            self.usable = False
+        else:
+            self._sender.free(self)
+
+    def send(self, request: Request, since: float) -> None:
+        """Send a request that was due at this instant."""
+        assert self._transport is not None
+        assert self._asked is None
+        self._asked = (request, since)
+        self._sent_at = time.monotonic()
+        self._transport.write(request.wire)
+
+    def cut_if_older(self, moment: float) -> None:
+        """Cut the connection if its request was sent before this instant."""
+        if self._asked is not None and self._sent_at < moment and self._transport is not None:
+            self._note(Outcome.UNKNOWN, "no answer in time")
+            self.usable = False
+            self._transport.abort()
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _note(self, outcome: Outcome, answer: str) -> None:
+        assert self._asked is not None, "an answer that nobody asked for"
+        request, since = self._asked
+        self._asked = None
+        self._sender.journal.note(request, outcome, answer, time.monotonic() - since)

@@ -27,6 +27,13 @@ class Request:
     type: str = ""
 
     @property
+    def wire(self) -> bytes:
+        """What goes over the wire."""
+        typed = f"Content-Type: {self.type}\r\nContent-Length: {len(self.body)}\r\n" if self.type else ""
+        head = f"{self.method} /api_v3/index.php?{self.query} HTTP/1.1\r\nHost: ingest.test\r\n{typed}\r\n"
+        return (head + self.body).encode()
+
+    @property
     def key(self) -> tuple[bytes, bytes]:
         """What tells this request from every other one that is no re-send of it."""
         return self.query.encode(), self.body.encode()

@@ -118,7 +118,7 @@ class Line:
         reader, writer = await self.connect()
         writer.write(raw)
         try:
-            return await read_answer(reader)
+            return await read_answer(reader, to_head=raw.startswith(b"HEAD "))
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
         finally:
@@ -134,12 +134,12 @@ class Line:
             writer.close()
 
 
-async def read_answer(reader: asyncio.StreamReader) -> Answer:
+async def read_answer(reader: asyncio.StreamReader, *, to_head: bool = False) -> Answer:
     """Read one answer, or raise IncompleteReadError."""
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
     first, *lines = head.decode().removesuffix("\r\n\r\n").split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    body = b"" if to_head else await reader.readexactly(int(headers.get("content-length", "0")))
     return Answer(int(first.split(" ")[1]), headers, body)
 
 

@@ -45,7 +45,9 @@ def start(folder: Path, port: int) -> Broker:
             process.kill()
             raise SystemExit(f"Kafka did not start within 60 s: see {folder.parent / 'kafka.log'}")
         time.sleep(0.05)
-    return Broker(node.bootstrap, folder / "data", process, AdminClient({"bootstrap.servers": node.bootstrap}))
+    return Broker(
+        node.bootstrap, folder / "data", process, AdminClient({"bootstrap.servers": node.bootstrap, "log_level": 0})
+    )
 
 
 def create(broker: Broker, topic: str, partitions: int, **settings: str) -> None:

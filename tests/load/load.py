@@ -65,6 +65,7 @@ def load(
     producer = Producer(
         {
             "bootstrap.servers": broker.bootstrap,
+            "log_level": 0,
             "compression.type": codec,
             "linger.ms": 20,
             "batch.size": 262144,

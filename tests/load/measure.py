@@ -25,6 +25,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * TICK
 
 
+def tree_cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and of its children, as they are now."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return cpu_seconds(pid) + sum(tree_cpu_seconds(int(child)) for child in children)
+
+
 def peak_mib(pid: int) -> float:
     """Return the most memory a process has held."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

@@ -9,7 +9,7 @@ from typing import Any
 from ingest.beacon import Beacon
 from ingest.wire import encode
 from pipeline.event import Event, read_event
-from tests.line.catalogue import Case, changed
+from tests.pipeline.meanings import Case, changed
 
 # 2026-11-23 09:07:00 UTC: the start of a 10 s, a 1 min and no 1 h window.
 NOON = 1_795_424_820

@@ -12,8 +12,8 @@ from ingest.beacon import Beacon
 from ingest.wire import encode
 from pipeline.event import Event, read_event
 from pipeline.parameters import Reason, Rejected
-from tests.line.catalogue import FORM, INDEX_PHP, JSON, changed
 from tests.pipeline.lines import NOON, event_of, get_line, play
+from tests.pipeline.meanings import FORM, INDEX_PHP, JSON, changed
 
 
 def _quoted(raw: bytes) -> str:

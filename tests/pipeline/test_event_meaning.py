@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.catalog import EventType
 from pipeline.event import Event, Rejected, read_event
-from tests.line.catalogue import BASE, CASES, Case, Outcome
 from tests.pipeline.lines import line_of
+from tests.pipeline.meanings import BASE, CASES, Case, Outcome
 
 _COUNTED = {Outcome.COUNT, Outcome.CLAMP, Outcome.DUP, Outcome.SEG}
 _KNOWN = {int(kind) for kind in EventType}

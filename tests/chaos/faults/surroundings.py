@@ -1,0 +1,133 @@
+"""What surrounds the processes: clocks, memory, descriptors, other people's records, files of settings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import subprocess
+import time
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from tests.chaos.clocked import write_clock
+from tests.chaos.faults.fault import INGESTS, WORKERS, Fault, OnOne
+from tests.chaos.stage import OPERATOR, PLAIN, Stage, key_file
+from tests.e2e.wait import until
+
+CGROUP = Path("/sys/fs/cgroup/memory/chaos")
+IDLE_SOCKETS = 200
+HOUR = 3600
+
+
+class ClockJumps(OnOne):
+    """A clock is stepped an hour ahead or back under a running process, and later put right."""
+
+    number, name, of, seconds = 21, "clock stepped by an hour", (*INGESTS, *WORKERS), (4, 8)
+
+    async def inject(self, stage: Stage) -> None:
+        stage.clock_moved_at = time.monotonic() + HOUR
+        write_clock(stage.line.clock(self.target), self.draw.choice((HOUR, -HOUR)))
+
+    async def heal(self, stage: Stage) -> None:
+        write_clock(stage.line.clock(self.target), 0)
+        stage.clock_moved_at = time.monotonic()
+        await stage.back(self.target)
+
+
+class MemoryLimit(OnOne):
+    """A worker's memory is cut below what it uses: the kernel kills it, a supervisor brings it back."""
+
+    number, name, of, seconds = 24, "memory limit", WORKERS, (1, 4)
+
+    async def inject(self, stage: Stage) -> None:
+        process = stage.processes[self.target]
+        group = CGROUP.with_name(f"{CGROUP.name}-{self.target}")
+        group.mkdir(exist_ok=True)
+        try:
+            (group / "cgroup.procs").write_text(str(process.pid))
+            (group / "memory.move_charge_at_immigrate").write_text("1")
+            (group / "memory.limit_in_bytes").write_text(str(4 << 20))
+            with contextlib.suppress(AssertionError):
+                await until(lambda: not process.running, 5, "the kernel kills it")
+        finally:
+            process.kill()
+            with contextlib.suppress(OSError):
+                # Its last page may not be given back yet.
+                group.rmdir()
+
+
+class NoDescriptors(OnOne):
+    """No file descriptor is left, and idle connections take what there were."""
+
+    number, name, of, seconds = 25, "no file descriptors", INGESTS, (3, 6)
+
+    async def inject(self, stage: Stage) -> None:
+        self._pid = stage.processes[self.target].pid
+        self._limit("32:32768")
+        port = int(stage.processes[self.target].url.rsplit(":", 1)[1])
+        self._idle: list[asyncio.StreamWriter] = []
+        for _ in range(IDLE_SOCKETS):
+            try:
+                _, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 1)
+            except (OSError, TimeoutError):
+                break
+            self._idle.append(writer)
+
+    async def heal(self, stage: Stage) -> None:
+        self._limit("32768:32768")
+        for writer in self._idle:
+            writer.transport.abort()
+        await super().heal(stage)
+
+    def _limit(self, limit: str) -> None:
+        subprocess.run(("prlimit", f"--pid={self._pid}", f"--nofile={limit}"), check=False)
+
+
+class Poison(Fault):
+    """Records in topic beacons that no version of ingest wrote."""
+
+    number, name, seconds = 27, "poison records", (0.1, 1)
+
+    async def inject(self, stage: Stage) -> None:
+        producer = Producer({"bootstrap.servers": f"127.0.0.1:{PLAIN}", "message.timeout.ms": 20000})
+        values = [
+            self.draw.randbytes(self.draw.randrange(1, 5000)),
+            b"",
+            b"[" * 100_000,
+            b'{"v":2,"id":"x-1","time":1}',
+            b'{"v":1}',
+            json.dumps({"v": 1, "id": 7, "time": "now", "query": []}).encode(),
+            b"\n" * 70_000,
+        ]
+        for value in values:
+            producer.produce(f"{stage.line.prefix}beacons", value, partition=self.draw.randrange(8))
+        producer.produce(f"{stage.line.prefix}beacons", b"x", key=b"k" * 1_000_000, partition=self.draw.randrange(8))
+        await asyncio.to_thread(producer.flush, 20)
+
+    async def heal(self, stage: Stage) -> None:
+        """Nothing to undo."""
+
+
+class BrokenKeys(Fault):
+    """The report's key file is blank, then rubbish, then gone, while it is asked: the last good keys stay."""
+
+    number, name, seconds = 28, "key file broken", (5, 8)
+
+    def __init__(self, draw: random.Random) -> None:
+        super().__init__(draw)
+        self.hurts = frozenset({"report"})
+        self.broken = draw.choice(("", "{", '{"version":1,"keys":[{"id":"x"}]}', None))
+
+    async def inject(self, stage: Stage) -> None:
+        if self.broken is None:
+            stage.keys.unlink()
+        else:
+            stage.keys.write_text(self.broken)
+
+    async def heal(self, stage: Stage) -> None:
+        fresh = stage.keys.with_suffix(".new")
+        fresh.write_text(key_file(OPERATOR, f"rotated-{self.draw.randrange(1000)}.secret"))
+        fresh.rename(stage.keys)
