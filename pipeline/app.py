@@ -141,7 +141,7 @@ def _faust_app(kafka: KafkaSettings, worker: WorkerSettings, group: str, place: 
         broker_max_poll_interval=1_000_000.0,
         broker_commit_interval=3.0,
         consumer_group_instance_id=worker.instance_id or None,
-        stream_buffer_maxsize=16,
+        stream_buffer_maxsize=4,
         stream_wait_empty=False,
         # What is folded is in the checkpoint, not in Faust: nothing to wait for at a rebalance.
         stream_recovery_delay=0.0,

@@ -45,10 +45,10 @@ class Position:
         time: receive time of the latest beacon, Unix milliseconds.
         rows: rows in this batch, without tombstones. checksum: theirs, see windows.checksum_of.
         marks: marks in this batch.
-        sessions: sessions in this batch.
         ledger: what became of the partition's beacons since its beginning, by outcome.
         added: the part of the ledger that this batch added.
         topic: id of the beacons topic that the offsets are of.
+        sessions: in this batch.
     """
 
     previous: int = -1
@@ -57,10 +57,10 @@ class Position:
     rows: int = 0
     checksum: int = 0
     marks: int = 0
-    sessions: int = 0
     ledger: dict[str, int] = field(default_factory=dict)
     added: dict[str, int] = field(default_factory=dict)
     topic: str = ""
+    sessions: int = 0
 
     def value(self) -> bytes:
         """Return its value in topic `windows`."""

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 # Between two empty fetches; well below a checkpoint's second, and cheap: about 20 us each.
 IDLE_S = 0.02
-MOST_RECORDS = 2_000
+MOST_RECORDS = 500
 
 
 class Records:
@@ -64,7 +64,7 @@ class Fetch:
                 "enable.auto.offset.store": False,
                 "isolation.level": "read_uncommitted",
                 "fetch.wait.max.ms": 100,
-                "queued.max.messages.kbytes": 32_768,
+                "queued.max.messages.kbytes": 8_192,
                 "fetch.message.max.bytes": 1_048_576,
                 "log.connection.close": False,
             }

@@ -65,7 +65,7 @@ class KeptSet:
     """
 
     set: DimensionSet
-    project: Callable[[tuple[str, ...]], tuple[str, ...]]
+    project: Callable[[tuple[str, ...]], tuple[str, ...]] = field(compare=False)
     windows: frozenset[int]
     rows_name: str
 

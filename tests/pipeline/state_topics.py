@@ -12,7 +12,16 @@ from enum import Enum, auto
 
 import orjson
 
-from pipeline.batch import MARKS_PER_RECORD, Batch, Position, is_position_key, pack_marks, position_key, unpack_marks
+from pipeline.batch import (
+    MARKS_PER_RECORD,
+    Batch,
+    Position,
+    is_position_key,
+    pack_marks,
+    pack_sessions,
+    position_key,
+    unpack_seen,
+)
 from pipeline.changelog import Lost, OnOutside, Replayed, Topics, places_to_read
 
 Record = tuple[str, bytes, bytes | None]
@@ -94,7 +103,7 @@ class StateTopics:
 
     def marks(self) -> set[bytes]:
         """Return the identities that have a mark."""
-        return {mark[0] for _, _, value in self.logs[TOPICS.seen] for mark in unpack_marks(value or b"\x01")}
+        return {mark[0] for _, _, value in self.logs[TOPICS.seen] for mark in unpack_seen(value or b"\x01")[0]}
 
     def letters(self) -> list[dict[str, object]]:
         """Return the dead letters."""
@@ -113,6 +122,7 @@ def records_of(batch: Batch, partition: int = 0) -> list[Record]:
             (TOPICS.seen, key, pack_marks(batch.marks[start : start + MARKS_PER_RECORD]))
             for start in range(0, len(batch.marks), MARKS_PER_RECORD)
         ),
+        *([(TOPICS.seen, key, pack_sessions(batch.sessions))] if batch.sessions else []),
         (TOPICS.windows, position_key(partition), position.value()),
     ]
 

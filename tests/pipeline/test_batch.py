@@ -19,8 +19,10 @@ from pipeline.batch import (
     position_key,
     unpack_marks,
 )
-from pipeline.catalog import WINDOWS
-from pipeline.windows import row_key
+from pipeline.catalog import SETS, WINDOWS
+from pipeline.windows import Shape, row_key
+
+SHAPE = Shape.of(WINDOWS, SETS[:2])
 
 # Places fill 8 bytes, times 4: the year 2100 is below 2^32.
 _mark = st.tuples(st.binary(min_size=16, max_size=16), st.integers(0, 2**64 - 1), st.integers(0, 4_102_444_800))
@@ -90,5 +92,5 @@ def test_a_position_reads_back_as_it_was_written(position: Position) -> None:
 def test_a_position_row_is_known_by_its_key() -> None:
     assert (position_key(3), json.loads(position_key(3))) == (b'{"position":3}', {"position": 3})
     assert is_position_key(position_key(12))
-    assert not is_position_key(row_key((0, 10, "1", ""), WINDOWS, 3))
-    assert not is_position_key(row_key((0, 10, "1", '"{\\"position\\":3}"'), WINDOWS, 3))
+    assert not is_position_key(row_key((0, 0, 10, ('"1"',)), SHAPE, 3))
+    assert not is_position_key(row_key((0, 1, 10, ('"1"', '"{\\"position\\":3}"')), SHAPE, 3))

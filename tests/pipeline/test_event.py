@@ -34,10 +34,14 @@ def test_an_event_holds_what_the_line_says() -> None:
             time=NOON * 1000 + 7,
             partner="4242",
             entry='"1_x"',
+            values=('"4242"', '"1_x"'),
             type=99,
             identity=event.identity,
-            amounts={"views": 1, "bufferTime": 250},
+            amounts={"views": 1, "bufferTime": 250, "bufferedViews": 1},
             bad=(),
+            session=event.session,
+            index=3,
+            started=event.started,
         )
         == event
     )
@@ -215,7 +219,8 @@ def test_a_partner_is_digits_or_the_line_is_rejected(text: str) -> None:
 def test_seconds_become_whole_milliseconds(milliseconds: int) -> None:
     text = f"{milliseconds / 1000:.3f}"
     event = event_of(changed(eventType="99", bufferTime=text))
-    assert (event.amounts, event.bad) == ({"views": 1} | ({"bufferTime": milliseconds} if milliseconds else {}), ())
+    buffered = {"bufferTime": milliseconds, "bufferedViews": 1} if milliseconds else {}
+    assert (event.amounts, event.bad) == ({"views": 1} | buffered, ())
 
 
 @given(text=st.text(max_size=8))

@@ -31,7 +31,7 @@ def _read(tail: Tail, rows: list[Row], position: Position | None, marks: int = 0
     for key, value in rows:
         tail.read_row(key, value)
     if marks and position is not None:
-        tail.read_marks(b"%d-%d" % (position.previous, position.offset), marks)
+        tail.read_seen(b"%d-%d" % (position.previous, position.offset), marks)
     if position is not None:
         tail.read_position(position)
     return tail
@@ -116,7 +116,7 @@ def test_a_stray_old_row_behind_the_last_checkpoint_says_nothing_of_it() -> None
 
 def test_stray_marks_of_a_later_checkpoint_do_not_hide_a_torn_one() -> None:
     tail = _two(marks=1)
-    tail.read_marks(b"9-20", 50)
+    tail.read_seen(b"9-20", 50)
     assert tail.verdict(None) == Verdict(BEFORE_SECOND, heal_until=9)
 
 

@@ -29,19 +29,34 @@ from pipeline.windows import (
 )
 from tests.pipeline.lines import NOON, changed_entry, event_of, play
 
-SHAPE = Shape.of(WINDOWS, SETS)
+# Partner and entry: what a row of any other set adds, a row of these does too.
+TWO = SETS[:2]
+SHAPE = Shape.of(WINDOWS, TWO)
+PARTNER, ENTRY = 0, 1
 TEN, MINUTE, HOUR = range(3)
 
 
 def _event(at: float, partner: str = "1", entry: str = '"e"', **amounts: int) -> Event:
-    return Event(round(at * 1000), partner, entry, 3, b"", amounts or {"plays": 1}, ())
+    values = (f'"{partner}"', entry)
+    return Event(round(at * 1000), partner, entry, values, 3, b"", amounts or {"plays": 1}, ())
 
 
-def _rows(events: list[Event]) -> dict[RowId, Counts]:
+# Window, start, partner, entry as JSON text; "" is the row of the whole partner.
+Named = tuple[int, int, str, str]
+
+
+def _named(rows: dict[RowId, Counts]) -> dict[Named, Counts]:
+    return {
+        (index, start, values[0].strip('"'), values[1] if len(values) > 1 else ""): counts
+        for (index, _, start, values), counts in rows.items()
+    }
+
+
+def _rows(events: list[Event]) -> dict[Named, Counts]:
     cells: Cells = {}
     for event in events:
         fold(cells, event, WINDOWS[0].seconds)
-    return roll_up(cells, SHAPE)
+    return _named(roll_up(cells, SHAPE))
 
 
 def _starts(events: list[Event], window: int) -> dict[int, int]:
@@ -79,12 +94,12 @@ def test_a_late_event_goes_to_the_window_of_its_receive_time() -> None:
 
 
 def test_the_order_of_windows_in_a_setting_does_not_matter() -> None:
-    assert Shape.of(tuple(reversed(WINDOWS)), SETS) == SHAPE
+    assert Shape.of(tuple(reversed(WINDOWS)), TWO) == SHAPE
 
 
 def test_windows_that_do_not_nest_are_refused() -> None:
     with pytest.raises(ValueError, match="window b is no multiple of window a"):
-        Shape.of((Window("a", 10, 1), Window("b", 25, 1)), SETS)
+        Shape.of((Window("a", 10, 1), Window("b", 25, 1)), TWO)
 
 
 _events = st.lists(
@@ -153,7 +168,7 @@ def test_two_batches_add_up_to_one(events: list[Event], cut: int) -> None:
 
 def test_folding_changes_no_event_and_no_other_row() -> None:
     shared = {"plays": 1}
-    events = [Event(NOON * 1000, "1", '"e"', 3, b"", shared, ()) for _ in range(3)]
+    events = [Event(NOON * 1000, "1", '"e"', ('"1"', '"e"'), 3, b"", shared, ()) for _ in range(3)]
     rows = _rows(events)
     assert shared == {"plays": 1}
     rows[TEN, NOON, "1", ""]["plays"] += 100
@@ -161,18 +176,18 @@ def test_folding_changes_no_event_and_no_other_row() -> None:
 
 
 def test_a_shape_keeps_only_its_sets() -> None:
-    cells: Cells = {(NOON, "1", '"e"'): {"plays": 1}}
-    only_partner = roll_up(cells, Shape.of(WINDOWS[:1], SETS[:1]))
-    only_entry = roll_up(cells, Shape.of(WINDOWS[:1], SETS[1:]))
+    cells: Cells = {(NOON, ('"1"', '"e"')): {"plays": 1}}
+    only_partner = _named(roll_up(cells, Shape.of(WINDOWS[:1], TWO[:1])))
+    only_entry = _named(roll_up(cells, Shape.of(WINDOWS[:1], TWO[1:])))
     assert only_partner == {(TEN, NOON, "1", ""): {"plays": 1}}
     assert only_entry == {(TEN, NOON, "1", '"e"'): {"plays": 1}}
 
 
 def test_a_row_key_is_these_bytes() -> None:
-    assert row_key((TEN, NOON, "4242", '"1_x"'), WINDOWS, 3) == (
+    assert row_key((TEN, ENTRY, NOON, ('"4242"', '"1_x"')), SHAPE, 3) == (
         b'{"window":"10s","start":1795424820,"set":"entry","partnerId":"4242","entryId":"1_x","partition":3}'
     )
-    assert row_key((HOUR, NOON - 420, "4242", ""), WINDOWS, 0) == (
+    assert row_key((HOUR, PARTNER, NOON - 420, ('"4242"',)), SHAPE, 0) == (
         b'{"window":"1h","start":1795424400,"set":"partner","partnerId":"4242","partition":0}'
     )
 
@@ -184,9 +199,9 @@ def test_a_row_key_is_these_bytes() -> None:
 @example(raw=b"(other)", window=0, partition=1)
 def test_a_key_names_its_row_whatever_the_entry_is(raw: bytes, window: int, partition: int) -> None:
     entry = event_of(changed_entry(raw)).entry
-    row_id = (window, NOON, "4242", entry)
-    key = row_key(row_id, WINDOWS, partition)
-    assert row_id_of(key, WINDOWS) == row_id
+    row_id = (window, ENTRY, NOON, ('"4242"', entry))
+    key = row_key(row_id, SHAPE, partition)
+    assert row_id_of(key, SHAPE) == row_id
     assert json.loads(key) == {
         "window": WINDOWS[window].name,
         "start": NOON,
@@ -199,7 +214,7 @@ def test_a_key_names_its_row_whatever_the_entry_is(raw: bytes, window: int, part
 
 
 def test_a_row_of_a_window_that_the_catalog_has_no_more_is_passed_over() -> None:
-    assert row_id_of(row_key((TEN, NOON, "1", ""), WINDOWS, 0), WINDOWS[1:]) is None
+    assert row_id_of(row_key((TEN, PARTNER, NOON, ('"1"',)), SHAPE, 0), Shape.of(WINDOWS[1:], TWO)) is None
 
 
 _counts = st.dictionaries(st.sampled_from(["plays", "views", "bufferTime", "entryRows"]), st.integers(0, 10**15))

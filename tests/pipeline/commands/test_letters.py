@@ -57,7 +57,7 @@ def test_a_line_is_ready_once_its_partner_is_repaired() -> None:
     [
         (b"{", "unreadable_line"),
         (b'{"v":2,"id":"b","time":1795000000000}', "unknown_version"),
-        (b'{"v":1,"id":"b","time":1795000000000,"query":"partnerId=1","agent":5}', "bad_field"),
+        (b'{"v":1,"id":"b","time":1795000000000,"query":"partnerId=1","referer":5}', "bad_field"),
     ],
 )
 def test_a_line_that_is_none_of_ours_says_why(line: bytes, why: str) -> None:
