@@ -7,17 +7,21 @@ changelog gives the rest. Keys: `r` window size (4) start (8) row key · `m` epo
 
 from __future__ import annotations
 
+import logging
 import shutil
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
 from pipeline.batch import Batch, Mark, Position
 from pipeline.catalog import WINDOWS
+
+log = logging.getLogger(__name__)
 
 _STATE = b"p"
 _MARK = struct.Struct("<QI")
@@ -44,15 +48,24 @@ class Store:
     """Rows, marks and position of one partition on local disk."""
 
     def __init__(self, path: Path, dedupe_horizon_s: int) -> None:
-        """Open the store in the folder `path`, a new one if there is none or it is of another layout."""
+        """Open the store in the folder `path`: a new one if there is none, or none that this version can read."""
         self._path = path
         self._horizon_s = dedupe_horizon_s
         self._write_options = WriteOptions()
         self._write_options.disable_wal = True
-        self._db = self._open()
-        if (raw := self._db.get(_STATE)) is not None and orjson.loads(raw)["version"] != _VERSION:
+        self._db: Any = None
+        try:
+            self._db = self._open()
+            raw = self._db.get(_STATE)
+            is_readable = raw is None or orjson.loads(raw)["version"] == _VERSION
+            self._epochs = self._epochs_held()
+        except Exception as fault:
+            if not is_damage(fault):
+                raise
+            log.warning("store %s is damaged and begins anew: %s", path, fault)
+            is_readable = False
+        if not is_readable:
             self.wipe()
-        self._epochs = self._epochs_held()
 
     def _open(self) -> Rdict:
         self._path.mkdir(parents=True, exist_ok=True)
@@ -74,7 +87,8 @@ class Store:
 
     def wipe(self) -> None:
         """Forget everything: the changelog holds it."""
-        self._db.close()
+        if self._db is not None:
+            self._db.close()
         shutil.rmtree(self._path)
         self._db = self._open()
         self._epochs = set()
@@ -213,6 +227,11 @@ class Store:
                 prefix = prefixes[epoch] = b"m" + struct.pack(">I", epoch)
                 self._epochs.add(epoch)
             write.put(prefix + digest, pack(place, time_s))
+
+
+def is_damage(fault: BaseException) -> bool:
+    """Tell whether RocksDB found its files wrong: wiping them is the repair, the changelog holds it all."""
+    return str(fault).startswith("Corruption")
 
 
 def row_place_of(window_s: int, start: int, key: bytes) -> bytes:
