@@ -37,11 +37,13 @@ class Stored:
         position: the position that its rows and marks include.
         offsets: next changelog offset to read, by state topic.
         version: of the layout of its keys.
+        late: by old epoch of marks, the line's time (Unix seconds) when it got some.
     """
 
     position: Position | None = None
     offsets: dict[str, int] = field(default_factory=dict)
     version: int = _VERSION
+    late: dict[str, int] = field(default_factory=dict)
 
 
 class Store:
@@ -59,6 +61,7 @@ class Store:
             raw = self._db.get(_STATE)
             is_readable = raw is None or orjson.loads(raw)["version"] == _VERSION
             self._epochs = self._epochs_held()
+            self._late = {int(epoch): time_s for epoch, time_s in orjson.loads(raw or b"{}").get("late", {}).items()}
         except Exception as fault:
             if not is_damage(fault):
                 raise
@@ -91,7 +94,7 @@ class Store:
             self._db.close()
         shutil.rmtree(self._path)
         self._db = self._open()
-        self._epochs = set()
+        self._epochs, self._late = set(), {}
 
     def close(self) -> None:
         """Write what is in memory and let the folder go."""
@@ -163,9 +166,14 @@ class Store:
         return found
 
     def drop_marks_before(self, time_s: int) -> None:
-        """Forget marks that are older than the horizon at `time_s`, by whole epochs."""
-        oldest = time_s // self._horizon_s - 1
-        for epoch in [epoch for epoch in self._epochs if epoch < oldest]:
+        """Forget marks that are older than the horizon at `time_s`, by whole epochs.
+
+        Marks that came when they were as old as that already are kept for a horizon from then on.
+        """
+        for epoch in [epoch for epoch in self._epochs if self._is_old(epoch, time_s)]:
+            if time_s < self._late.get(epoch, 0) + self._horizon_s:
+                continue
+            self._late.pop(epoch, None)
             low, high = b"m" + struct.pack(">I", epoch), b"m" + struct.pack(">I", epoch + 1)
             self._db.delete_range(low, high)
             self._epochs.discard(epoch)
@@ -197,7 +205,8 @@ class Store:
         for key in batch.expired:
             write.delete(row_place(key))
         self._put_marks(write, batch.marks)
-        write.put(_STATE, orjson.dumps(Stored(batch.position, offsets)))
+        self._note_late({mark[2] // self._horizon_s for mark in batch.marks}, batch.position)
+        self._put_state(write, batch.position, offsets)
         self._db.write(write, self._write_options)
 
     def restore(self, rows: dict[bytes, bytes | None], marks: Iterable[Mark]) -> None:
@@ -214,8 +223,22 @@ class Store:
     def restored(self, position: Position | None, offsets: dict[str, int]) -> None:
         """Write what the state includes after a replay."""
         write = WriteBatch(raw_mode=True)
-        write.put(_STATE, orjson.dumps(Stored(position, offsets)))
+        if position is not None:
+            self._note_late(self._epochs, position)
+        self._put_state(write, position, offsets)
         self._db.write(write, self._write_options)
+
+    def _note_late(self, epochs: Iterable[int], position: Position) -> None:
+        """Note that these epochs had marks at a position: old ones (an import, a spool) are kept a horizon from it."""
+        time_s = position.time // 1000
+        self._late |= {epoch: time_s for epoch in epochs if self._is_old(epoch, time_s)}
+
+    def _is_old(self, epoch: int, time_s: int) -> bool:
+        return epoch < time_s // self._horizon_s - 1
+
+    def _put_state(self, write: WriteBatch, position: Position | None, offsets: dict[str, int]) -> None:
+        late = {str(epoch): time_s for epoch, time_s in self._late.items()}
+        write.put(_STATE, orjson.dumps(Stored(position, offsets, late=late)))
 
     def _put_marks(self, write: WriteBatch, marks: Iterable[Mark]) -> None:
         horizon, pack = self._horizon_s, _MARK.pack

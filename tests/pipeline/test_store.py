@@ -183,6 +183,28 @@ def test_a_mark_that_comes_late_into_a_forgotten_epoch_is_kept_until_the_next_ti
     assert set(store.marks([_mark("a")[0], _mark("b")[0]], NOON, NOON)) == {_mark("b")[0]}
 
 
+@pytest.mark.parametrize("way", ["running", "reopened", "replayed"])
+def test_marks_that_come_when_they_are_old_already_are_kept_for_a_horizon_from_then_on(path: Path, way: str) -> None:
+    #   mark's time      3 horizons later: it comes      4 horizons: kept still      over: forgotten
+    came = (NOON // HORIZON_S + 3) * HORIZON_S
+    store, old = Store(path, HORIZON_S), _mark("old", time_s=NOON)
+    position = Position(offset=1, time=came * 1000)
+    if way == "replayed":
+        store.restore({}, [old])
+        store.restored(position, {})
+    else:
+        store.apply(Batch([], [], [old], [], position), [], {})
+    if way == "reopened":
+        store.close()
+        store = Store(path, HORIZON_S)
+    held = []
+    for now in (came, came + HORIZON_S - 1, came + HORIZON_S):
+        store.drop_marks_before(now)
+        held.append(len(store.marks([old[0]], NOON, NOON)))
+    assert held == [1, 1, 0]
+    store.close()
+
+
 # -- ends
 
 
