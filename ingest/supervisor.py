@@ -64,12 +64,14 @@ def _stop(children: list[subprocess.Popen[bytes]]) -> int:
     for child in children:
         child.terminate()
     until = time.monotonic() + _STOP_SECONDS
-    code = 0
+    code = False
     for child in children:
         try:
-            code |= child.wait(max(0.1, until - time.monotonic()))
+            ended = child.wait(max(0.1, until - time.monotonic()))
+            # By the signal itself: it had not come far enough in its start to have read anything.
+            code |= ended not in (0, -signal.SIGTERM)
         except subprocess.TimeoutExpired:
             log.error("child_killed pid=%d", child.pid)
             child.kill()
-            code = 1
-    return int(code != 0)
+            code = True
+    return int(code)

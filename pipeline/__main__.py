@@ -14,6 +14,7 @@ SECTIONS = {
     },
     "Look": {
         "status": "pipeline.commands.status:status",
+        "verify": "pipeline.commands.verify:verify",
     },
     "Repair": {
         "rejected": "pipeline.commands.rejected:rejected",

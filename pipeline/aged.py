@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rocksdict import Rdict, WriteBatch
 
@@ -54,9 +54,14 @@ class Aged:
             prefix = self._epochs[epoch] = self._prefix + _EPOCH.pack(epoch)
         write.put(prefix + digest, value)
 
-    def drop_before(self, time_s: int) -> None:
-        """Forget what is older than the horizon at `time_s`, by whole epochs."""
+    @property
+    def epochs(self) -> list[int]:
+        """Return the epochs held."""
+        return list(self._epochs)
+
+    def drop_before(self, time_s: int, kept: Collection[int]) -> None:
+        """Forget what is older than the horizon at `time_s`, by whole epochs, but for those to be kept."""
         oldest = time_s // self._horizon_s - 1
-        for epoch in [epoch for epoch in self._epochs if epoch < oldest]:
+        for epoch in [epoch for epoch in self._epochs if epoch < oldest and epoch not in kept]:
             self._db.delete_range(self._epochs[epoch], self._prefix + _EPOCH.pack(epoch + 1))
             del self._epochs[epoch]

@@ -9,7 +9,7 @@ from pipeline.batch import Mark, Position, SessionState, is_position_key, unpack
 from pipeline.changelog import Changelog, Topics
 from pipeline.partition import Partition
 from pipeline.rows import Rules
-from pipeline.store import Store, Stored
+from pipeline.store import Store, Stored, is_damage
 from pipeline.tail import Tail, Verdict
 from pipeline.windows import row_id_of, row_offset
 
@@ -56,7 +56,9 @@ def open_partition(
         if stale is not None:
             ids = (row_id_of(key, rules.shape) for key in stale)
             partition.rewrite(row_id for row_id in ids if row_id is not None)
-    except BaseException:
+    except BaseException as fault:
+        if is_damage(fault):
+            store.wipe()
         store.close()
         raise
     return partition, store

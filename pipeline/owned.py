@@ -34,8 +34,10 @@ class Owned:
     writing: asyncio.Task[None] | None = None
     sought: int = -1
 
-    def close(self) -> None:
-        """Let store and changelog go. Blocks."""
+    def close(self, damaged: bool = False) -> None:
+        """Let store and changelog go, nothing left of a damaged store. Blocks."""
+        if damaged:
+            self.store.wipe()
         self.store.close()
         self.changelog.close()
 

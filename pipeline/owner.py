@@ -23,6 +23,7 @@ from pipeline.opening import Refused
 from pipeline.owned import Owned, Place, open_owned
 from pipeline.partition import Gap, Partition
 from pipeline.rows import Rules
+from pipeline.store import is_damage
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +99,8 @@ class Owner:
         if self._open.pop(number, None) is not None:
             await self._let_go(owned)
 
-    async def _let_go(self, owned: Owned) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._threads, owned.close)
+    async def _let_go(self, owned: Owned, damaged: bool = False) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._threads, owned.close, damaged)
 
     def _begin_opening(self, number: int, delay_s: float) -> None:
         self._opening[number] = asyncio.get_running_loop().create_task(self._opened_or_not_ours(number, delay_s))
@@ -143,7 +144,12 @@ class Owner:
             self._fetch.start(number, owned.partition.position + 1)
             return
 
-    def _doubt(self, number: int, owned: Owned, why: str, fenced: bool = False) -> None:
+    def _fault(self, owned: Owned, doing: str, fault: Exception) -> None:
+        number = owned.partition.number
+        log.error("%s partition %d failed", doing, number, exc_info=fault)
+        self._doubt(number, owned, f"{doing} failed: {fault!r}", damaged=is_damage(fault))
+
+    def _doubt(self, number: int, owned: Owned, why: str, fenced: bool = False, damaged: bool = False) -> None:
         """Forget a partition whose state may not be what was written; open it again if it is still ours."""
         if self._open.get(number) is not owned:
             return
@@ -156,7 +162,7 @@ class Owner:
             if owned.writing is not None:
                 await asyncio.wait([owned.writing])
             try:
-                await self._let_go(owned)
+                await self._let_go(owned, damaged)
             except Exception:
                 # Whatever it was, the partition must not stay closed for it.
                 log.exception("closing partition %d failed", number)
@@ -180,8 +186,7 @@ class Owner:
                 self._fill(number, owned, gap.offset, records.items)
                 break
             except Exception as fault:
-                log.exception("folding into partition %d failed", number)
-                self._doubt(number, owned, f"fold failed: {fault!r}")
+                self._fault(owned, "folding into", fault)
                 break
             if owned.partition.changed_cells >= self._place.checkpoint_cells:
                 await self._make_room(owned)
@@ -248,8 +253,7 @@ class Owner:
         try:
             batch, places = owned.partition.prepare(owned.topic_id, time.time())
         except Exception as fault:
-            log.exception("preparing a checkpoint of partition %d failed", owned.partition.number)
-            self._doubt(owned.partition.number, owned, f"prepare failed: {fault!r}")
+            self._fault(owned, "preparing a checkpoint of", fault)
             return
         owned.writing = asyncio.get_running_loop().create_task(self._write(owned, batch, places))
 
@@ -267,9 +271,8 @@ class Owner:
             self._doubt(number, owned, str(lost), lost.fenced)
             return
         except Exception as fault:
-            log.exception("checkpoint of partition %d failed", number)
             owned.writing = None
-            self._doubt(number, owned, f"checkpoint failed: {fault!r}")
+            self._fault(owned, "writing a checkpoint of", fault)
             return
         owned.partition.written(batch)
         owned.writing = None

@@ -8,11 +8,13 @@ session · `p`.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
@@ -20,6 +22,8 @@ from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, Writ
 from pipeline.aged import Aged
 from pipeline.batch import Batch, Mark, Position, SessionState
 from pipeline.catalog import WINDOWS
+
+log = logging.getLogger(__name__)
 
 _STATE = b"p"
 _MARK = struct.Struct("<QI")
@@ -35,26 +39,38 @@ class Stored:
         position: the position that its rows and marks include.
         offsets: next changelog offset to read, by state topic.
         version: of the layout of its keys.
+        late: by old epoch of marks, the line's time (Unix seconds) when it got some.
     """
 
     position: Position | None = None
     offsets: dict[str, int] = field(default_factory=dict)
     version: int = _VERSION
+    late: dict[str, int] = field(default_factory=dict)
 
 
 class Store:
     """Rows, marks and position of one partition on local disk."""
 
     def __init__(self, path: Path, dedupe_horizon_s: int) -> None:
-        """Open the store in the folder `path`, a new one if there is none or it is of another layout."""
+        """Open the store in the folder `path`: a new one if there is none, or none that this version can read."""
         self._path = path
         self._horizon_s = dedupe_horizon_s
         self._write_options = WriteOptions()
         self._write_options.disable_wal = True
-        self._db = self._open()
-        if (raw := self._db.get(_STATE)) is not None and orjson.loads(raw)["version"] != _VERSION:
+        self._db: Any = None
+        try:
+            self._db = self._open()
+            raw = self._db.get(_STATE)
+            is_readable = raw is None or orjson.loads(raw)["version"] == _VERSION
+            self._begin()
+            self._late = {int(epoch): time_s for epoch, time_s in orjson.loads(raw or b"{}").get("late", {}).items()}
+        except Exception as fault:
+            if not is_damage(fault):
+                raise
+            log.warning("store %s is damaged and begins anew: %s", path, fault)
+            is_readable = False
+        if not is_readable:
             self.wipe()
-        self._begin()
 
     def _open(self) -> Rdict:
         self._path.mkdir(parents=True, exist_ok=True)
@@ -80,10 +96,12 @@ class Store:
 
     def wipe(self) -> None:
         """Forget everything: the changelog holds it."""
-        self._db.close()
+        if self._db is not None:
+            self._db.close()
         shutil.rmtree(self._path)
         self._db = self._open()
         self._begin()
+        self._late = {}
 
     def close(self) -> None:
         """Write what is in memory and let the folder go."""
@@ -144,9 +162,14 @@ class Store:
         return self._sessions.get(digests, low_s, high_s)
 
     def drop_before(self, time_s: int) -> None:
-        """Forget marks and sessions that are older than the horizon at `time_s`."""
-        self._marks.drop_before(time_s)
-        self._sessions.drop_before(time_s)
+        """Forget marks and sessions that are older than the horizon at `time_s`, by whole epochs.
+
+        Those that came when they were as old as that already are kept for a horizon from then on.
+        """
+        kept = {epoch for epoch, came_s in self._late.items() if time_s < came_s + self._horizon_s}
+        self._late = {epoch: self._late[epoch] for epoch in kept}
+        self._marks.drop_before(time_s, kept)
+        self._sessions.drop_before(time_s, kept)
 
     # -- writing
 
@@ -164,7 +187,8 @@ class Store:
         for key in batch.expired:
             write.delete(row_place(key))
         self._put_seen(write, batch.marks, batch.sessions)
-        write.put(_STATE, orjson.dumps(Stored(batch.position, offsets)))
+        self._note_late({mark[2] // self._horizon_s for mark in batch.marks}, batch.position)
+        self._put_state(write, batch.position, offsets)
         self._db.write(write, self._write_options)
 
     def restore(
@@ -183,8 +207,19 @@ class Store:
     def restored(self, position: Position | None, offsets: dict[str, int]) -> None:
         """Write what the state includes after a replay."""
         write = WriteBatch(raw_mode=True)
-        write.put(_STATE, orjson.dumps(Stored(position, offsets)))
+        if position is not None:
+            self._note_late(self._marks.epochs, position)
+        self._put_state(write, position, offsets)
         self._db.write(write, self._write_options)
+
+    def _note_late(self, epochs: Iterable[int], position: Position) -> None:
+        """Note that these epochs had marks at a position: old ones (an import, a spool) are kept a horizon from it."""
+        time_s = position.time // 1000
+        self._late |= {epoch: time_s for epoch in epochs if epoch < time_s // self._horizon_s - 1}
+
+    def _put_state(self, write: WriteBatch, position: Position | None, offsets: dict[str, int]) -> None:
+        late = {str(epoch): time_s for epoch, time_s in self._late.items()}
+        write.put(_STATE, orjson.dumps(Stored(position, offsets, late=late)))
 
     def _put_seen(self, write: WriteBatch, marks: Iterable[Mark], sessions: Iterable[SessionState]) -> None:
         put, pack = self._marks.put, _MARK.pack
@@ -192,6 +227,11 @@ class Store:
             put(write, digest, time_s, pack(place, time_s))
         for digest, time_s, value in sessions:
             self._sessions.put(write, digest, time_s, value)
+
+
+def is_damage(fault: BaseException) -> bool:
+    """Tell whether RocksDB found its files wrong: wiping them is the repair, the changelog holds it all."""
+    return str(fault).startswith("Corruption")
 
 
 def row_place_of(window_s: int, start: int, key: bytes) -> bytes:

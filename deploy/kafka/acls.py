@@ -24,7 +24,7 @@ KINDS = {
 }
 
 
-def acl(right: Right, prefix: str) -> ACL:
+def acl(right: Right, line: str, state: str) -> ACL:
     """Return a right as Kafka's admin protocol says it."""
     pattern = ACLResourcePatternType.PREFIXED if right.prefixed else ACLResourcePatternType.LITERAL
     return ACL(
@@ -32,7 +32,7 @@ def acl(right: Right, prefix: str) -> ACL:
         "*",
         ACLOperation[right.operation.upper()],
         ACLPermissionType.ALLOW,
-        ResourcePattern(KINDS[right.resource], right.named(prefix), pattern),
+        ResourcePattern(KINDS[right.resource], right.named(line, state), pattern),
     )
 
 
@@ -41,18 +41,19 @@ def acl(right: Right, prefix: str) -> ACL:
 def main(apply: bool) -> None:
     """Rights of ingest, worker, report, topics and scaler on the topics, the group and the transactions of a line.
 
-    The names follow TOPIC_PREFIX. The broker must deny what nobody gave: authorizer StandardAuthorizer,
-    allow.everyone.if.no.acl.found=false.
+    The names follow TOPIC_PREFIX and STATE_PREFIX. The broker must deny what nobody gave: StandardAuthorizer as its
+    authorizer, allow.everyone.if.no.acl.found=false.
     """
-    prefix = read_settings(LineSettings).topic_prefix
+    settings: LineSettings = read_settings(LineSettings)
+    line, state = settings.topic_prefix, settings.state
     kafka: KafkaSettings = read_settings(KafkaSettings)
     if not apply:
         for right in RIGHTS:
-            click.echo(f"kafka-acls.sh --bootstrap-server {kafka.bootstrap} {command(right, prefix)}")
+            click.echo(f"kafka-acls.sh --bootstrap-server {kafka.bootstrap} {command(right, line, state)}")
         return
     admin = KafkaAdminClient(client_id="acls", **kafka_python_settings(kafka))
     try:
-        given = admin.create_acls([acl(right, prefix) for right in RIGHTS])
+        given = admin.create_acls([acl(right, line, state) for right in RIGHTS])
     finally:
         admin.close()
     if given["failed"]:

@@ -29,9 +29,9 @@ class Right:
     """One right of one role.
 
     Attributes:
-        name: of the resource, before TOPIC_PREFIX.
+        name: of the resource, before its prefix.
         prefixed: the right holds for every name that starts so.
-        fixed: the name is not preceded by TOPIC_PREFIX.
+        fixed: the name has no prefix.
     """
 
     role: Role
@@ -41,15 +41,19 @@ class Right:
     prefixed: bool = False
     fixed: bool = False
 
-    def named(self, prefix: str) -> str:
-        """Return the resource's full name."""
-        return self.name if self.fixed else prefix + self.name
+    def named(self, line: str, state: str) -> str:
+        """Return the resource's full name behind TOPIC_PREFIX and STATE_PREFIX."""
+        if self.fixed:
+            return self.name
+        return (line if self.name in SHARED else state) + self.name
 
 
 def _on(role: Role, operation: str, resource: Resource, *names: str, prefixed: bool = False) -> list[Right]:
     return [Right(role, operation, resource, name, prefixed) for name in names]
 
 
+# Of the line; everything else is of one state, which STATE_PREFIX may set apart.
+SHARED = ("beacons", "ingests")
 STATE = ("windows", "seen")
 ALL = ("beacons", *STATE, "rejected", "ingests")
 
@@ -76,10 +80,10 @@ RIGHTS = [
 ]
 
 
-def command(right: Right, prefix: str) -> str:
+def command(right: Right, line: str, state: str) -> str:
     """Return the kafka-acls arguments that give this right."""
     pattern = " --resource-pattern-type prefixed" if right.prefixed else ""
     return (
         f"--add --allow-principal User:{right.role} --operation {right.operation}"
-        f" --{right.resource} '{right.named(prefix)}'{pattern}"
+        f" --{right.resource} '{right.named(line, state)}'{pattern}"
     )

@@ -154,10 +154,14 @@ class Broker:
 
     # -- what is counted
 
-    def positions(self) -> dict[int, Position]:
-        """Return the position row of every partition that has one: the last record of each checkpoint."""
+    def positions(self, ends: Offsets | None = None) -> dict[int, Position]:
+        """Return the position row of every partition that has one: the last record of each checkpoint.
+
+        Args:
+            ends: of topic `windows`, where the checkpoint is wanted that lies before them.
+        """
         topic = self.topics.windows
-        first, ends = self.starts(topic), self.ends(topic, committed=True)
+        first, ends = self.starts(topic), ends or self.ends(topic, committed=True)
         found: dict[int, Position] = {}
         back = 100
         while any(part not in found and ends[part] > first[part] for part in ends):

@@ -14,6 +14,8 @@ from confluent_kafka import Producer
 
 from ingest.beacon import Beacon, partition_of
 from ingest.wire import encode
+from pipeline.commands.broker import Broker
+from pipeline.config import KafkaSettings, LineSettings
 from tests.e2e.line import REPO, Line
 from tests.e2e.wait import until
 
@@ -59,6 +61,11 @@ async def did(line: Line, *arguments: str, **settings: str) -> str:
     said = await run(line, *arguments, **settings)
     assert said.code == 0, f"{arguments} ended with {said.code}: {said.out}{said.err}"
     return said.out
+
+
+def broker_of(line: Line) -> Broker:
+    """Return what the commands ask Kafka through, for what no command prints."""
+    return Broker(KafkaSettings(bootstrap=line.bootstrap), LineSettings(topic_prefix=line.prefix))
 
 
 def put(line: Line, beacons: Iterable[Beacon | bytes], a_record: int = 10) -> None:

@@ -59,9 +59,15 @@ class _Packer:
 
 
 def load(
-    broker: kafka.Broker, folder: Path, shape: Shape, packings: list[int], partitions: int, codec: str
+    broker: kafka.Broker,
+    folder: Path,
+    shape: Shape,
+    packings: list[int],
+    partitions: int,
+    codec: str,
+    into: str = "",
 ) -> list[Loaded]:
-    """Fill one topic a packing in one pass over the beacons."""
+    """Fill one topic a packing in one pass over the beacons; `into` is the prefix of a line that is there already."""
     producer = Producer(
         {
             "bootstrap.servers": broker.bootstrap,
@@ -73,10 +79,11 @@ def load(
         }
     )
     name = f"{shape.sessions}-{shape.entries}-{shape.partners}-"
-    prefixes = [f"{name}{packed}-{codec}-" for packed in packings]
+    prefixes = [into or f"{name}{packed}-{codec}-" for packed in packings]
     packers = []
     for prefix, packed in zip(prefixes, packings, strict=True):
-        kafka.create(broker, prefix + "beacons", partitions)
+        if not into:
+            kafka.create(broker, prefix + "beacons", partitions)
         packers.append(_Packer(producer, prefix + "beacons", packed, partitions))
     truth: Counts = {}
     repeats: Counts = {}
@@ -94,7 +101,7 @@ def load(
     for packer in packers:
         packer.finish()
     producer.flush()
-    exact, repeated = folder / f"{name}truth.json", folder / f"{name}repeats.json"
+    exact, repeated = folder / f"{prefixes[0]}truth.json", folder / f"{prefixes[0]}repeats.json"
     exact.write_bytes(dump(truth))
     repeated.write_bytes(dump(repeats))
     return [

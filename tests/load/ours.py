@@ -16,20 +16,21 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from pipeline.config import KafkaSettings
 from tests.load import broker as kafka
 from tests.load.dataset import Counts, dump
 from tests.load.load import Loaded
 from tests.load.measure import ContenderFailedError, Run, cpu_seconds, peak_mib
 from tests.load.session import PARTITIONS, ROOT, Session
 
-JOB = {"WORKER_WINDOWS": "10s", "WORKER_SETS": "entry"}
+JOB = {"WORKER_WINDOWS": "10s", "WORKER_SETS": "entry", "WORKER_METRICS": "plays,views,bufferTime"}
 TOPICS = ("windows", "seen", "rejected", "ingests")
 
 
@@ -41,18 +42,28 @@ class Start:
     wall_s: float
 
 
-@contextmanager
-def process(
-    session: Session, module: list[str], prefix: str, settings: dict[str, str], log: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run one of our processes; it is told to stop at the end, and killed if it does not."""
+def environment(session: Session, prefix: str) -> dict[str, str]:
+    """Return the environment of a line of ours: nothing of the caller's settings in it."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("WORKER_", "INGEST_", "REPORT_"))}
-    env |= {
+    return env | {
         "KAFKA_BOOTSTRAP": session.broker.bootstrap,
         "TOPIC_PREFIX": prefix,
         "PARTITIONS": str(PARTITIONS),
         "DATA_DIR": str(session.folder / prefix),
     }
+
+
+def kafka_settings(session: Session) -> KafkaSettings:
+    """Return how our own code reaches the bench's broker."""
+    return KafkaSettings(bootstrap=session.broker.bootstrap)
+
+
+@contextmanager
+def process(
+    session: Session, module: list[str], prefix: str, settings: dict[str, str], log: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one of our processes; it is told to stop at the end, and killed if it does not."""
+    env = environment(session, prefix)
     with session.log(log).open("ab") as lines:
         running = subprocess.Popen(
             [sys.executable, "-m", *module], cwd=ROOT, env=env | settings, stdout=lines, stderr=lines
@@ -96,23 +107,37 @@ def forget(session: Session, prefix: str, with_beacons: bool = False) -> None:
 
 def start_of(session: Session, settings: dict[str, str]) -> Start:
     """Return what a worker on an empty topic needs until it is ready: the median of three."""
-    taken = sorted((_start(session, settings) for _ in range(3)), key=lambda start: start.cpu_s)
-    return taken[1]
+
+    def once() -> Start:
+        prefix = session.name("empty-")
+        taken = ready(session, prefix, settings)
+        forget(session, prefix, with_beacons=True)
+        return taken
+
+    return median_start(once)
 
 
-def _start(session: Session, settings: dict[str, str]) -> Start:
-    prefix, port = session.name("empty-"), session.port + 10
-    began = time.monotonic()
+def median_start(once: Callable[[], Start]) -> Start:
+    """Return the median, by CPU, of three starts."""
+    return sorted((once() for _ in range(3)), key=lambda start: start.cpu_s)[1]
+
+
+def ready(session: Session, prefix: str, settings: dict[str, str]) -> Start:
+    """Start a worker on a line, let it become ready, and stop it."""
+    port, began = session.port + 10, time.monotonic()
     with process(session, ["pipeline", "worker"], prefix, settings | {"WORKER_PORT": str(port)}, "worker") as running:
-        wait_ready(running, port)
-        taken = Start(cpu_seconds(running.pid), time.monotonic() - began)
-    forget(session, prefix, with_beacons=True)
-    return taken
+        wait_ready(running, port, 300)
+        return Start(cpu_seconds(running.pid), time.monotonic() - began)
 
 
 def count_all(session: Session, name: str, loaded: Loaded, settings: dict[str, str], start: Start, out: Path) -> Run:
     """Let a fresh worker count everything in a loaded topic; write its counts to `out`."""
     forget(session, loaded.prefix)
+    return count_on(session, name, loaded, settings, start, out)
+
+
+def count_on(session: Session, name: str, loaded: Loaded, settings: dict[str, str], start: Start, out: Path) -> Run:
+    """Let a worker count what is loaded on top of what its state holds; write its counts to `out`."""
     port = session.port + 10
     with process(
         session, ["pipeline", "worker"], loaded.prefix, settings | {"WORKER_PORT": str(port)}, "worker"

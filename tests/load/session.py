@@ -27,9 +27,9 @@ class Session:
     runs: int
     quick: bool
     rows: list[Row] = field(default_factory=list)
+    started_ms: int = field(default_factory=lambda: int(time.time() - 900) // 60 * 60_000)
     _broker: kafka.Broker | None = None
     _loaded: dict[tuple[Shape, int], Loaded] = field(default_factory=dict)
-    _started_ms: int = field(default_factory=lambda: int(time.time() - 900) // 60 * 60_000)
     _names: int = 0
 
     @property
@@ -45,7 +45,7 @@ class Session:
 
     def loaded(self, shape: Shape, packings: tuple[int, ...] = (12,), codec: str = "lz4") -> list[Loaded]:
         """Return topics full of this shape's beacons, one a packing; filled once a run."""
-        shape = replace(shape, start_ms=self._started_ms)
+        shape = replace(shape, start_ms=self.started_ms)
         missing = [packed for packed in packings if (shape, packed) not in self._loaded]
         if missing:
             self.say(f"loading {shape.beacons:,} beacons at {missing} a record")

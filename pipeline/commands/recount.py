@@ -1,0 +1,238 @@
+"""Recount a range of time straight from beacons, and compare with rows. Pure.
+
+Its own fold, straightforward on purpose: no cells, no checkpoints, no store. What it shares with the worker is
+only what a beacon means (EventReader), how a segment's watched time grows, and the one sentence of the rule:
+the first sighting within the horizon counts. So what it finds different is a fault of the worker, of Kafka, or
+of whoever wrote the row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from pipeline.catalog import Adds, EventType, Metric, Window
+from pipeline.event import Event
+from pipeline.parameters import Reason, Rejected
+from pipeline.partition import MAX_LINES
+from pipeline.rows import Rules
+from pipeline.sessions import Session, grown
+from pipeline.windows import EMPTY, OTHER, PEAK, Counts, RowId, is_expired, row_id_of
+
+# A row's place: partition, and which row of it.
+Place = tuple[int, RowId]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The windows that lie whole in [begin, end), Unix seconds, of one partner or all."""
+
+    begin: int
+    end: int
+    partner: str | None = None
+
+    def holds(self, window: Window, row_id: RowId) -> bool:
+        """Tell whether a row is one of these."""
+        _, _, start, values = row_id
+        return (
+            self.begin <= start
+            and start + window.seconds <= self.end
+            and (self.partner is None or values[0] == f'"{self.partner}"')
+        )
+
+
+@dataclass(slots=True)
+class Recount:
+    """Counts one partition's beacons again.
+
+    Attributes:
+        rows: what every row must be.
+        outcomes: what became of the beacons taken, in the words of the ledger.
+        time: of the newest beacon that counted, Unix ms.
+    """
+
+    rules: Rules
+    range: Range
+    rows: dict[RowId, Counts] = field(default_factory=dict)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    time: int = 0
+    _seen: dict[bytes, int] = field(default_factory=dict)
+    _rows_held: Counter[tuple[int, int, int, str]] = field(default_factory=Counter)
+    _in_row: dict[tuple[RowId, str], set[bytes]] = field(default_factory=dict)
+    _sessions: dict[bytes, Session] = field(default_factory=dict)
+    _read: Callable[[bytes], Event] = field(init=False)
+    _by_session: tuple[Metric, ...] = ()
+    _watched: str | None = None
+
+    def __post_init__(self) -> None:
+        """Build what reads lines by the rules."""
+        self._read = self.rules.reader().read
+        self._by_session = tuple(metric for metric in self.rules.metrics if metric.adds is Adds.SESSION)
+        self._watched = next((metric.name for metric in self.rules.metrics if metric.adds is Adds.WATCHED), None)
+
+    def take(self, value: bytes) -> None:
+        """Count the beacons of one record."""
+        lines = value.split(b"\n")
+        outcomes, seen, horizon_s = self.outcomes, self._seen, self.rules.dedupe_horizon_s
+        outcomes["beacons"] += len(lines)
+        if len(lines) > MAX_LINES:
+            self._reject(Reason.UNREADABLE_LINE, len(lines))
+            return
+        for line in lines:
+            try:
+                event = self._read(line)
+            except Rejected as rejected:
+                self._reject(rejected.reason)
+                continue
+            except Exception:
+                # As the worker does: it keeps going whatever a line holds, and so must who checks it.
+                self._reject(Reason.FAULT)
+                continue
+            seconds = event.time // 1000
+            first = seen.get(event.identity)
+            if first is not None and abs(seconds - first) < horizon_s:
+                outcomes["duplicates"] += 1
+                continue
+            seen[event.identity] = seconds
+            self.time = max(self.time, event.time)
+            outcomes["unique" if event.is_known else "unknownTypes"] += 1
+            amounts = event.amounts
+            if event.session and self._watched is not None:
+                # How far a segment has played before, may lie before the range: every session is followed.
+                grew = grown(self._sessions.setdefault(event.session, Session()), event)
+                amounts = {**amounts, self._watched: grew} if grew else amounts
+            if amounts or event.session:
+                self._add(seconds, event, amounts)
+
+    def _reject(self, reason: Reason, beacons: int = 1) -> None:
+        self.outcomes["rejected"] += beacons
+        self.outcomes["rejected." + reason] += beacons
+
+    def _add(self, seconds: int, event: Event, amounts: Mapping[str, int]) -> None:
+        shape, range_ = self.rules.shape, self.range
+        if not range_.begin <= seconds < range_.end or range_.partner not in (None, event.partner):
+            return
+        for index, window in enumerate(shape.windows):
+            start = seconds - seconds % window.seconds
+            if start < range_.begin or start + window.seconds > range_.end:
+                continue
+            if is_expired(window, start, self.time / 1000):
+                continue
+            for number, kept in enumerate(shape.sets):
+                values = kept.project(event.values)
+                if index in kept.windows and not (kept.set.carried and EMPTY in values):
+                    adds = self._with_sessions((index, number, start, values), event, seconds, amounts)
+                    if adds:
+                        self._add_to(self._row(index, number, start, values), adds)
+
+    def _with_sessions(
+        self, row_id: RowId, event: Event, seconds: int, amounts: Mapping[str, int]
+    ) -> Mapping[str, int]:
+        """Return what an event adds to a row, its session's first appearances there included."""
+        if not event.session:
+            return amounts
+        adds = dict(amounts)
+        index, number, start, _ = row_id
+        for metric in self._by_session:
+            if metric.types and event.type not in metric.types:
+                continue
+            names = [metric.name]
+            if metric.types == (EventType.VIEW,) and self._keeps_peaks(index, number):
+                names.append(f"{PEAK}{(seconds - start) // self.rules.shape.windows[0].seconds}")
+            for name in names:
+                sessions = self._in_row.setdefault((row_id, name), set())
+                if event.session not in sessions:
+                    sessions.add(event.session)
+                    adds[name] = adds.get(name, 0) + 1
+        return adds
+
+    def _keeps_peaks(self, index: int, number: int) -> bool:
+        return self.rules.shape.windows[index].seconds == 3600 and self.rules.shape.sets[number].set.peaks
+
+    def _row(self, index: int, number: int, start: int, values: tuple[str, ...]) -> RowId:
+        """Return the row that values count in; over the bound of their set that of all others."""
+        row_id = (index, number, start, values)
+        kept = self.rules.shape.sets[number].set
+        partner_set = self.rules.shape.partner_set
+        if row_id in self.rows or partner_set in (None, number) or values[1] == OTHER:
+            return row_id
+        held = (index, number, start, values[0])
+        if self._rows_held[held] >= min(kept.most, self.rules.max_entries):
+            return (index, number, start, (values[0], *(OTHER for _ in values[1:])))
+        self._rows_held[held] += 1
+        return row_id
+
+    def _add_to(self, row_id: RowId, amounts: Mapping[str, int]) -> None:
+        row = self.rows.get(row_id)
+        if row is None:
+            self.rows[row_id] = {**amounts}
+        else:
+            for name, amount in amounts.items():
+                row[name] = row.get(name, 0) + amount
+
+
+def found_rows(
+    records: Mapping[bytes, bytes], rules: Rules, range_: Range, now_s: Mapping[int, float]
+) -> dict[Place, Counts]:
+    """Return the rows that topic `windows` holds in a range.
+
+    Args:
+        records: the last value of each key.
+        rules: of the line.
+        range_: which rows.
+        now_s: the line's own time per partition, Unix seconds: expired rows may be gone already, so none counts.
+    """
+    windows = rules.shape.windows
+    found: dict[Place, Counts] = {}
+    for key, value in records.items():
+        row_id = row_id_of(key, rules.shape)
+        if row_id is None or not range_.holds(windows[row_id[0]], row_id):
+            continue
+        partition = orjson.loads(key)["partition"]
+        if not is_expired(windows[row_id[0]], row_id[2], now_s.get(partition, 0.0)):
+            counts = orjson.loads(value)
+            found[partition, row_id] = {
+                name: count
+                for name, count in counts.items()
+                if count and name != "offset" and not name.startswith("rows.")
+            }
+    return found
+
+
+def wanted_rows(recounts: Mapping[int, Recount], now_s: Mapping[int, float]) -> dict[Place, Counts]:
+    """Return the rows that recounts say there must be, without those that are expired by now."""
+    return {
+        (partition, row_id): counts
+        for partition, recount in recounts.items()
+        for row_id, counts in recount.rows.items()
+        if not is_expired(recount.rules.shape.windows[row_id[0]], row_id[2], now_s.get(partition, 0.0))
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A row that is not what it must be; no metrics: no such row."""
+
+    place: Place
+    must_be: Counts
+    is_: Counts
+
+
+def differences(wanted: Mapping[Place, Counts], found: Mapping[Place, Counts]) -> Iterator[Difference]:
+    """Yield every row that is not what it must be, oldest window first."""
+    wrong = [place for place in wanted.keys() | found.keys() if wanted.get(place) != found.get(place)]
+    for place in sorted(wrong, key=lambda place: (place[1][2], place)):
+        yield Difference(place, dict(wanted.get(place, {})), dict(found.get(place, {})))
+
+
+def summed(rows: Mapping[Place, Counts]) -> dict[Place, Counts]:
+    """Return rows summed over partitions, as the report shows them; their partition is -1."""
+    sums: dict[Place, Counts] = {}
+    for (_, row_id), counts in rows.items():
+        row = sums.setdefault((-1, row_id), {})
+        for name, count in counts.items():
+            row[name] = row.get(name, 0) + count
+    return sums

@@ -1,0 +1,51 @@
+"""The checkers of deploy/: installed once by install-tools, run as their makers' own commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).parents[2]
+DEPLOY = REPO / "deploy"
+TOOLS = REPO / "build" / "deploy-tools"
+READ_YAML = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(sys.stdin)), default=str))"
+
+
+def install() -> None:
+    """Install what is missing; the second time this takes no time."""
+    done = subprocess.run(
+        [str(REPO / "tests" / "deploy" / "install-tools")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"tests/deploy/install-tools failed:\n{done.stdout}{done.stderr}"
+
+
+def check(*command: str | Path, given: str | None = None, folder: Path = REPO) -> str:
+    """Run a checker to its end and return what it printed; its refusal is the test's failure."""
+    done = subprocess.run(
+        tuple(map(str, command)), input=given, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{Path(command[0]).name} says:\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def refuses(*command: str | Path, given: str | None = None) -> bool:
+    """Tell whether a checker refuses: a checker that lets everything pass checks nothing."""
+    return (
+        subprocess.run(tuple(map(str, command)), input=given, cwd=REPO, capture_output=True, text=True, check=False)
+    ).returncode != 0
+
+
+def python_tool(name: str) -> Path:
+    return TOOLS / "venv" / "bin" / name
+
+
+def go_tool(name: str) -> Path:
+    return TOOLS / "bin" / name
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    """Return the documents of a YAML text."""
+    found: list[dict[str, Any]] = json.loads(check(python_tool("python"), "-c", READ_YAML, given=text))
+    return found

@@ -1,0 +1,12 @@
+"""Has the checkers installed before the first test that needs one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.deploy import checkers
+
+
+@pytest.fixture(scope="session")
+def tools() -> None:
+    checkers.install()

@@ -1,0 +1,156 @@
+"""The recount agrees with the worker's own partition on anything, and tells every row that differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingest.beacon import Beacon
+from ingest.wire import encode
+from pipeline.batch import Position
+from pipeline.catalog import DIMENSIONS, METRICS, SETS, WINDOWS
+from pipeline.commands.recount import Difference, Range, Recount, differences, found_rows, summed, wanted_rows
+from pipeline.partition import Partition
+from pipeline.rows import Rules
+from pipeline.store import Store
+from pipeline.windows import Counts, RowId, Shape
+
+_SPOKEN = {dimension.name for dimension in DIMENSIONS if dimension.source == "parameter"}
+# Every set whose dimensions a beacon says itself.
+SPOKEN = tuple(one for one in SETS if _SPOKEN.issuperset(one.dimensions))
+RULES = Rules(Shape.of(WINDOWS, SPOKEN), dedupe_horizon_s=600, max_entries=3)
+# Partner and entry, counts only: rows that a test can write down.
+FEW = Rules(
+    Shape.of(WINDOWS, SETS[:2]),
+    metrics=tuple(metric for metric in METRICS if metric.name in ("plays", "views")),
+    dedupe_horizon_s=600,
+    max_entries=3,
+)
+START = 1_795_000_000 // 3600 * 3600
+ALL = Range(0, 4_000_000_000)
+
+
+def line(
+    number: int,
+    second: float,
+    kind: object,
+    partner: str,
+    entry: int,
+    session: str,
+    index: int,
+    more: str = "",
+) -> bytes:
+    told = f"service=analytics&eventType={kind}&partnerId={partner}&entryId=1_e{entry}&sessionId={session}"
+    query = f"{told}&eventIndex={index}&bufferTime=0.25{more}".encode()
+    return encode(Beacon(f"b{number}", int((START + second) * 1000), path=b"/api_v3/index.php", query=query))
+
+
+LINES = st.builds(
+    line,
+    number=st.integers(0, 10),
+    second=st.floats(0, 7200),
+    kind=st.sampled_from((1, 3, 99, 99, 10002, "x")),
+    partner=st.sampled_from(("7", "8", "bad")),
+    entry=st.integers(0, 5),
+    session=st.sampled_from(("s", "t", "")),
+    index=st.integers(0, 3),
+    more=st.sampled_from(
+        ("", "&playbackType=live", "&playbackType=vod&clientVer=3", "&playTimeSum=7.5", "&errorCode=9")
+    ),
+)
+RECORDS = st.lists(st.lists(st.one_of(LINES, st.just(b"{")), min_size=1, max_size=6).map(b"\n".join), max_size=12)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=RECORDS)
+def test_it_finds_the_rows_and_the_ledger_that_the_worker_writes(
+    records: list[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = Store(tmp_path_factory.mktemp("store"), RULES.dedupe_horizon_s)
+    partition = Partition(5, store, RULES, Position())
+    partition.take(list(enumerate(records)))
+    batch, _ = partition.prepare("topic", START)
+    recount = Recount(RULES, ALL)
+    for record in records:
+        recount.take(record)
+    now_s = {5: batch.position.time / 1000}
+    found = found_rows(dict(batch.rows), RULES, ALL, now_s)
+    store.close()
+    assert list(differences(wanted_rows({5: recount}, now_s), found)) == []
+    counted = ("beacons", "unique", "duplicates", "unknownTypes", "rejected")
+    assert {name: recount.outcomes[name] for name in counted} == {
+        name: batch.position.ledger.get(name, 0) for name in counted
+    }
+
+
+def test_a_window_counts_if_it_lies_whole_in_the_range() -> None:
+    #        START     +5    +10    +20        +60
+    # 10s      |--------------|------|...
+    # range          [---------------)
+    recount = Recount(FEW, Range(START + 5, START + 20))
+    recount.take(line(1, 9, 3, "7", 1, "s", 1) + b"\n" + line(2, 12, 3, "7", 1, "s", 2))
+    ten = START + 10
+    assert recount.rows == {
+        (0, 0, ten, ('"7"',)): {"plays": 1},
+        (0, 1, ten, ('"7"', '"1_e1"')): {"plays": 1},
+    }
+
+
+def test_another_partners_rows_are_left_out_of_both_sides() -> None:
+    range_ = Range(0, 4_000_000_000, "8")
+    recount = Recount(FEW, range_)
+    recount.take(line(1, 0, 3, "7", 1, "s", 1))
+    key = b'{"window":"1h","start":%d,"set":"partner","partnerId":"7","partition":0}' % START
+    assert (recount.rows, found_rows({key: b'{"plays":1,"offset":0}'}, RULES, range_, {})) == ({}, {})
+
+
+def test_a_row_whose_retention_is_over_is_compared_no_more() -> None:
+    key = b'{"window":"10s","start":%d,"set":"partner","partnerId":"7","partition":0}' % START
+    rows = {key: b'{"plays":1,"offset":0}'}
+    later = START + 10 + WINDOWS[0].keep_seconds + 1
+    place = (0, (0, 0, START, ('"7"',)))
+    assert found_rows(rows, RULES, ALL, {0: START + 60}) == {place: {"plays": 1}}
+    assert found_rows(rows, RULES, ALL, {0: later}) == {}
+
+
+def row(number: int) -> tuple[int, RowId]:
+    return number, (0, 0, START + number, ('"7"',))
+
+
+def test_a_row_that_is_wrong_missing_or_too_many_is_told() -> None:
+    wanted: dict[tuple[int, RowId], Counts] = {row(0): {"plays": 1}, row(1): {"plays": 2}, row(2): {"views": 3}}
+    found: dict[tuple[int, RowId], Counts] = {row(0): {"plays": 1}, row(1): {"plays": 3}, row(3): {"views": 3}}
+    assert list(differences(wanted, found)) == [
+        Difference(row(1), {"plays": 2}, {"plays": 3}),
+        Difference(row(2), {"views": 3}, {}),
+        Difference(row(3), {}, {"views": 3}),
+    ]
+
+
+@given(st.dictionaries(st.integers(0, 9).map(row), st.dictionaries(st.sampled_from("ab"), st.integers(1, 9))))
+def test_no_row_differs_from_itself_and_any_changed_row_is_found(rows: dict[tuple[int, RowId], Counts]) -> None:
+    assert list(differences(rows, rows)) == []
+    for place, counts in rows.items():
+        changed = rows | {place: {**counts, "a": counts.get("a", 0) + 1}}
+        assert [found.place for found in differences(rows, changed)] == [place]
+
+
+def test_the_report_shows_a_row_as_the_sum_of_its_partitions() -> None:
+    row_id: RowId = (2, 0, START, ('"7"',))
+    rows: dict[tuple[int, RowId], Counts] = {(0, row_id): {"plays": 1}, (3, row_id): {"plays": 2, "views": 1}}
+    assert summed(rows) == {(-1, row_id): {"plays": 3, "views": 1}}
+
+
+def test_more_entries_than_the_bound_share_one_row(tmp_path: Path) -> None:
+    recount = Recount(FEW, ALL)
+    recount.take(b"\n".join(line(n, 0, 3, "7", n, "s", n) for n in range(5)))
+    entries = {row_id[3][1]: counts for row_id, counts in recount.rows.items() if row_id[:2] == (0, 1)}
+    assert entries == {
+        '"1_e0"': {"plays": 1},
+        '"1_e1"': {"plays": 1},
+        '"1_e2"': {"plays": 1},
+        '"(other)"': {"plays": 2},
+    }
