@@ -55,7 +55,7 @@ class FakeSource:
         return Identity(self.topic, dict(self.ends))
 
     def start(self, next_offsets: dict[int, int]) -> None:
-        self.started_from.append(next_offsets)
+        self.started_from.append(dict(next_offsets))
         self.arrived = queue.Queue()
         for record in self.log:
             if record.offset >= next_offsets.get(record.partition, 0):
