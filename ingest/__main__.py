@@ -1,4 +1,8 @@
-"""`python -m ingest`: one process, or with INGEST_PROCESSES a parent and its children on one port."""
+"""`python -m ingest`: one process, or with INGEST_PROCESSES a parent and its children on one port.
+
+`python -m ingest forget NAME` takes the name of an ingest whose disk is lost out of `ingests`, so that the report
+counts on past it; what lay in its spool is given up.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from time import monotonic, sleep
 
 import uvloop
 
@@ -18,6 +23,9 @@ from ingest.segments import Segments
 from ingest.sink import Sink
 
 log = logging.getLogger("ingest")
+
+_FORGET_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
 
 
 async def serve(config: Config) -> None:
@@ -33,11 +41,26 @@ async def serve(config: Config) -> None:
     except OSError as error:
         raise CannotStart(f"spool folder {folder.path} can not be read: {error}") from error
     process = Process(config, folder, segments, Sink(config))
-    port = await process.start()
+    port = await process.start(int(os.environ.get(CHILD_VARIABLE, "0")))
     log.info("started name=%s address=http://%s:%d folder=%s", process.name, config.ingest_host, port, folder.path)
     await stopped.wait()
     await process.stop()
     log.info("stopped name=%s answered=%d", process.name, process.ledger.answered)
+
+
+def forget(config: Config, name: str) -> int:
+    """Take a name out of `ingests`; return the exit code."""
+    sink = Sink(config)
+    errors: list[str | None] = []
+    sink.beat(name.encode(), None, errors.append)
+    until = monotonic() + _FORGET_SECONDS
+    while not errors and monotonic() < until:
+        sink.poll()
+        sleep(_LOOK_SECONDS)
+    if errors != [None]:
+        raise CannotStart(f"Kafka did not take it: {errors[0] if errors else 'no answer'}")
+    print(f"ingest: {name} is forgotten")
+    return 0
 
 
 def main() -> int:
@@ -45,6 +68,13 @@ def main() -> int:
     try:
         config = from_environment()
         logs.start(config.log_format)
+        match sys.argv[1:]:
+            case []:
+                pass
+            case ["forget", name]:
+                return forget(config, name)
+            case _:
+                raise CannotStart("usage: python -m ingest [forget NAME]; all settings are environment variables")
         check_parser()
         if config.ingest_processes > 1 and CHILD_VARIABLE not in os.environ:
             return supervisor.run(config)
@@ -53,7 +83,7 @@ def main() -> int:
         uvloop.run(serve(config))
     except (WrongSetting, CannotStart) as error:
         print(f"ingest: {error}", file=sys.stderr)
-        return 1
+        return supervisor.CANNOT_START_CODE if CHILD_VARIABLE in os.environ else 1
     return 0
 
 

@@ -18,6 +18,8 @@ class Addresses:
 
     def __init__(self, trusted: tuple[Network, ...], full: bool) -> None:
         self._trusted = trusted
+        # Without a trusted proxy nobody's header counts, and it need not be looked for.
+        self.use_forwarded = bool(trusted)
         self._full = full
         self._read = lru_cache(maxsize=4096)(self._read_uncached)
 
@@ -29,11 +31,6 @@ class Addresses:
         write anything.
         """
         return self._read(peer, forwarded)
-
-    def trusts(self, peer: str) -> bool:
-        """Tell whether this peer is a trusted proxy."""
-        address = _parse(peer)
-        return address is not None and self._is_trusted(address)
 
     def _is_trusted(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._trusted)

@@ -44,6 +44,8 @@ class Config(BaseSettings):
     ingest_host: str = "127.0.0.1"
     # 0: any free port, named in the start line.
     ingest_port: int = Field(default=8080, ge=0, le=65535)
+    # The same pages on a port of each process's own, this one and those above it; 0: only on INGEST_PORT.
+    ingest_admin_port: int = Field(default=0, ge=0, le=65535)
     # Processes on that one port, each with a spool folder of its own.
     ingest_processes: int = Field(default=1, ge=1, le=256)
     # Name of this ingest in topic `ingests`; empty: one is drawn and kept in the spool folder.

@@ -127,11 +127,12 @@ class Desk:
         now = self._clock()
         raw_query = (query.partition("#")[0] if "#" in query else query).encode("utf-8", "surrogateescape")
         headers = request.headers
+        forwarded = headers.getall("X-Forwarded-For", ()) if self._addresses.use_forwarded else ()
         self._counter += 1
         beacon = Beacon(
             f"{self._boot}-{self._counter}",
             int(now * 1000),
-            self._addresses.of(waiting.connection.peer, _header(headers.get("X-Forwarded-For"))),
+            self._addresses.of(waiting.connection.peer, _header(",".join(forwarded))),
             request.method,
             path.encode(),
             raw_query,

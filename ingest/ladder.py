@@ -57,11 +57,14 @@ class Spooling:
 class _Flight:
     """A closed pack on its way to an answer."""
 
-    __slots__ = ("answered", "at_kafka", "born", "handed", "pack", "spooling", "value")
+    __slots__ = ("answered", "at_kafka", "beacons", "born", "handed", "pack", "spooling", "value")
 
     def __init__(self, pack: Pack[Waiting], born: float) -> None:
         self.pack = pack
         self.value = pack.value()
+        self.beacons = len(pack.lines)
+        # The joined value holds them all; twice would be twice the memory.
+        pack.lines.clear()
         self.born = born
         self.handed = False
         self.at_kafka = False
@@ -101,9 +104,6 @@ class Ladder:
             self._ticking = True
             self._loop.call_later(_POLL_SECONDS, self._tick)
 
-    def __len__(self) -> int:
-        return len(self._unanswered) + len(self._at_kafka)
-
     def _delivered(self, flight: _Flight, error: str | None) -> None:
         now = self._loop.time()
         flight.at_kafka = False
@@ -112,9 +112,11 @@ class Ladder:
             self._ledger.records += 1
             self._ledger.produce_seconds.add(now - flight.born, 1)
             if flight.answered:
-                self._ledger.late += len(flight.pack.lines)
+                self._ledger.late += flight.beacons
             else:
-                self._ledger.produced += len(flight.pack.lines)
+                self._ledger.produced += flight.beacons
+                if flight.spooling is not None:
+                    self._spool.withdraw(flight.spooling)
                 self._answer(flight)
         else:
             self.circuit.failed()
@@ -123,7 +125,7 @@ class Ladder:
 
     def _to_spool(self, flight: _Flight) -> None:
         pack = flight.pack
-        flight.spooling = Spooling(pack.partition, len(pack.lines), flight.value)
+        flight.spooling = Spooling(pack.partition, flight.beacons, flight.value)
         if not self._spool.offer(flight.spooling, lambda on_disk: self._spooled(flight, on_disk)):
             self._spooled(flight, False)
 
@@ -131,7 +133,7 @@ class Ladder:
         if flight.answered:
             return
         if on_disk:
-            self._ledger.spooled += len(flight.pack.lines)
+            self._ledger.spooled += flight.beacons
             self._answer(flight)
         elif not flight.handed:
             self._refuse(flight)
@@ -168,7 +170,7 @@ class Ladder:
 
     def _answer(self, flight: _Flight) -> None:
         self._settle(flight)
-        self._ledger.answered += len(flight.pack.waiting)
+        self._ledger.answered += flight.beacons
         seconds, answer = self._stored
         for waiting in flight.pack.waiting:
             if waiting.callback or waiting.keep is not Keep.OPEN:
@@ -182,19 +184,18 @@ class Ladder:
 
     def _refuse(self, flight: _Flight) -> None:
         self._settle(flight)
-        self._ledger.refuse(Refused.NOT_STORED.word, len(flight.pack.waiting))
+        self._ledger.refuse(Refused.NOT_STORED.word, flight.beacons)
         for waiting in flight.pack.waiting:
             waiting.connection.answer(waiting, refused(Refused.NOT_STORED, waiting.seconds, waiting.keep))
 
     def _cut(self, flight: _Flight) -> None:
         self._settle(flight)
-        self._ledger.cut += len(flight.pack.waiting)
+        self._ledger.cut += flight.beacons
         for waiting in flight.pack.waiting:
             waiting.connection.cut()
 
     def _settle(self, flight: _Flight) -> None:
         flight.answered = True
-        pack = flight.pack
-        self._ledger.waiting -= len(pack.lines)
-        self._ledger.waiting_bytes -= pack.size + REQUEST_BYTES * len(pack.lines)
-        self._ledger.answer_seconds.add(self._loop.time() - flight.born, len(pack.lines))
+        self._ledger.waiting -= flight.beacons
+        self._ledger.waiting_bytes -= flight.pack.size + REQUEST_BYTES * flight.beacons
+        self._ledger.answer_seconds.add(self._loop.time() - flight.born, flight.beacons)

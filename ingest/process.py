@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from time import time
 
 from confluent_kafka import KafkaException
@@ -48,6 +48,8 @@ class Process:
         self._topics_looked_at = self._looked_around = self._beaten = self._loop.time()
         self._clock_offset = time() - self._loop.time()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
+        self._looking: asyncio.Task[None] | None = None
         self.ledger = Ledger(
             spool_damaged=segments.damaged,
             spool_repeated=segments.repeated,
@@ -88,8 +90,11 @@ class Process:
             boot=secrets.token_hex(6),
         )
 
-    async def start(self) -> int:
-        """Look at Kafka, sign on, listen; return the port. Without Kafka it serves from the spool."""
+    async def start(self, number: int = 0) -> int:
+        """Look at Kafka, sign on, listen; return the port. Without Kafka it serves from the spool.
+
+        `number` tells the processes of one parent apart.
+        """
         await self._look_at_topics(first=True)
         if not self._sink.topics_doubtful:
             # Signed on before the first answer, so that the report never counts past what is in our hands.
@@ -105,6 +110,14 @@ class Process:
             ).watch()
         )
         config = self._config
+        port = await self._listen(config.ingest_port, shared=config.ingest_processes > 1)
+        if config.ingest_admin_port:
+            await self._listen(config.ingest_admin_port + number, shared=False)
+        self._ready = True
+        return port
+
+    async def _listen(self, port: int, *, shared: bool) -> int:
+        config = self._config
         limits = Limits(
             config.ingest_line_bytes,
             config.ingest_header_bytes,
@@ -114,26 +127,25 @@ class Process:
             config.ingest_idle_seconds,
         )
         try:
-            self._server = await self._loop.create_server(
+            server = await self._loop.create_server(
                 lambda: Connection(self._loop, self._desk, limits),
                 config.ingest_host,
-                config.ingest_port,
+                port,
                 backlog=1024,
-                reuse_port=config.ingest_processes > 1,
+                reuse_port=shared,
             )
         except OSError as error:
-            raise CannotStart(
-                f"INGEST_PORT {config.ingest_port} on {config.ingest_host}: {error.strerror or error}"
-            ) from error
-        self._ready = True
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+            raise CannotStart(f"port {port} on {config.ingest_host}: {error.strerror or error}") from error
+        self._servers.append(server)
+        bound: int = server.sockets[0].getsockname()[1]
+        return bound
 
     async def stop(self) -> None:
         """Answer what was read, put everything into Kafka or the spool, sign off."""
         self._ready = False
         await asyncio.sleep(self._config.ingest_stop_delay_seconds)
-        self._server.close()
+        for server in self._servers:
+            server.close()
         until = self._loop.time() + _FINISH_SECONDS
         self._desk.drain()
         await self._wait(lambda: not self._desk.connections, until)
@@ -141,19 +153,22 @@ class Process:
             connection.cut()
         self._desk.flush()
         await self._wait(lambda: not self.ledger.waiting, until + 1)
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._spool.close()
         if self._kafka_answers():
             word = self._heartbeat.beat() if self._spool.since() else self._heartbeat.sign_off(self.name)
             await self._wait(word.done, self._loop.time() + _LAST_WORD_SECONDS)
         self._folder.release()
 
-    def _start_task(self, coroutine: asyncio._CoroutineLike[None]) -> None:
+    def _start_task(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_fault)
+        return task
 
     async def _wait(self, done: Callable[[], bool], until: float) -> None:
         while not done() and self._loop.time() < until:
@@ -190,8 +205,8 @@ class Process:
                 self._beaten = now
                 self._heartbeat.beat()
                 every = _BEAT_SECONDS if self._sink.topics_doubtful else _TOPICS_EVERY_SECONDS
-                if now - self._topics_looked_at >= every:
-                    await self._look_at_topics(first=False)
+                if now - self._topics_looked_at >= every and (self._looking is None or self._looking.done()):
+                    self._looking = self._start_task(self._look_at_topics(first=False))
 
     def _look_at_kafka(self) -> None:
         is_open = int(not self._kafka_answers())

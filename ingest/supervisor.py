@@ -16,6 +16,8 @@ from ingest.machine import CannotStart
 
 log = logging.getLogger("ingest.supervisor")
 
+# A child says by it that it has printed why it can not start.
+CANNOT_START_CODE = 78
 _LOOK_SECONDS = 0.2
 _AGAIN_SECONDS = 1.0
 _STOP_SECONDS = 19.0
@@ -28,19 +30,20 @@ def run(config: Config) -> int:
     for end in (signal.SIGTERM, signal.SIGINT):
         signal.signal(end, lambda *_: stopped.set())
     children = [_start(number) for number in range(config.ingest_processes)]
-    started = time.monotonic()
+    started_again: set[int] = set()
     while not stopped.wait(_LOOK_SECONDS):
         for number, child in enumerate(children):
             code = child.poll()
             if code is None:
                 continue
-            if code == 1 and time.monotonic() - started < 2 * _AGAIN_SECONDS:
-                # It has printed why it can not start, and its siblings can not either.
+            if code == CANNOT_START_CODE and number not in started_again:
+                # What keeps the first start of one from succeeding keeps its siblings too.
                 _stop(children)
                 return 1
             log.error("child_died number=%d code=%d", number, code)
             stopped.wait(_AGAIN_SECONDS)
             if not stopped.is_set():
+                started_again.add(number)
                 children[number] = _start(number)
     return _stop(children)
 
@@ -53,7 +56,7 @@ def _check_port(config: Config) -> None:
         try:
             probe.bind((config.ingest_host, config.ingest_port))
         except OSError as error:
-            raise CannotStart(f"INGEST_PORT {config.ingest_port} on {config.ingest_host}: {error.strerror}") from error
+            raise CannotStart(f"port {config.ingest_port} on {config.ingest_host}: {error.strerror}") from error
 
 
 def _start(number: int) -> subprocess.Popen[bytes]:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -98,12 +99,14 @@ class Desk:
         readers: what reads the store.
         cache_bytes: memory for answers.
         at_a_time, most_waiting: questions of one key.
+        clock: Unix seconds of now.
     """
 
     readers: Asks
     cache_bytes: int
     at_a_time: int = 2
     most_waiting: int = 32
+    clock: Callable[[], float] = time.time
     counts: Counts = field(default_factory=Counts)
     applied: Applied | None = None
     counted: Counted = field(default_factory=Counted)
@@ -140,7 +143,7 @@ class Desk:
 
     def freshness(self, until: int) -> Freshness:
         """Return the freshness of an answer that is read from now on."""
-        return answer.freshness(self.counted.through, int(time.time()) * 1000, until)
+        return answer.freshness(self.counted.through, int(self.clock()) * 1000, until)
 
     def ready(self) -> bool:
         """Tell whether the store holds a whole reading of the topic."""
@@ -196,8 +199,14 @@ class Desk:
             self.counts.misses += 1
             task = asyncio.create_task(self._ask(query, key))
             self._under_way[name] = task
-            task.add_done_callback(lambda _: self._under_way.pop(name, None))
+            task.add_done_callback(lambda done: self._over(name, done))
         return await asyncio.shield(task)
+
+    def _over(self, name: tuple[str, int, int, int], done: asyncio.Task[Entry]) -> None:
+        self._under_way.pop(name, None)
+        # All who asked may be gone by now: a refusal that nobody hears is no fault.
+        if not done.cancelled():
+            done.exception()
 
     async def _ask(self, query: Query, key: str) -> Entry:
         applied = self.applied

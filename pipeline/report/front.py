@@ -129,5 +129,7 @@ class Server(web.Server):
 
 def serve(front: Front, **more: Any) -> web.ServerRunner:
     """Return what listens."""
-    server = Server(front.handle, access_log=None, **more)
+    # A reader that leaves ends its handler: streams close at once, and nothing here changes anything that
+    # could be left half done. What is left of a refused body is read for a second, not for ten.
+    server = Server(front.handle, access_log=None, handler_cancellation=True, lingering_time=1.0, **more)
     return web.ServerRunner(server, shutdown_timeout=DRAIN_SECONDS)

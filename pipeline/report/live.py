@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -165,7 +164,7 @@ class Live:
                 channel.task.cancel()
 
     async def _now(self, asked: Asked, key: str) -> tuple[Query, Entry, bytes]:
-        query = asked.at(int(time.time()))
+        query = asked.at(int(self._desk.clock()))
         fresh = self._desk.freshness(query.until)
         entry = await self._desk.answer(query, key)
         return query, entry, orjson.dumps(answer.head(query, fresh))

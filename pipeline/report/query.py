@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
-from pipeline.catalog import Window
+from pipeline.catalog import WINDOWS, Window
 from pipeline.report import moment
 from pipeline.report.moment import Moment
 from pipeline.report.problem import NOTHING, Refused, bad_value, too_large, unknown_word
@@ -221,8 +221,10 @@ def _filters(given: dict[str, list[str]], partner: str | None) -> Filters:
 def _fitting(shape: Shape) -> None:
     """Refuse words that are known, but not together."""
     asked = {*shape.by, *dict(shape.filters)} - {TIME}
-    if set_with(frozenset(asked)) is None:
-        raise bad_value("by", ",".join(sorted(asked)), "No rows know all of these dimensions together.")
+    if set_with(frozenset(asked), shape.window.name) is None:
+        kept = [one.name for one in WINDOWS if set_with(frozenset(asked), one.name) is not None]
+        why = f"They are kept in window={' or '.join(kept)}." if kept else "No rows know all of these together."
+        raise bad_value("by", ",".join(sorted(asked)), why)
     if shape.fill is Fill.ZERO:
         free = [name for name in shape.by if name != TIME and name not in dict(shape.filters)]
         if free:

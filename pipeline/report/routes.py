@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -87,7 +86,7 @@ class Api:
         caller = self.access.caller(request)
         rates = self.access.take(caller)
         accept = request.headers.get("Accept", "")
-        asked = self.asked(request, caller, accept).at(int(time.time()))
+        asked = self.asked(request, caller, accept).at(int(self.desk.clock()))
         entry = await self.desk.answer(asked, caller.key)
         held = request.headers.get("If-None-Match")
         if held is not None and unchanged(held, entry.etag):

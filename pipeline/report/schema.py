@@ -70,7 +70,10 @@ def table_of(dimensions: DimensionSet, window: Window) -> Table:
 
 
 TABLES: dict[tuple[str, str], Table] = {
-    (dimensions.name, window.name): table_of(dimensions, window) for dimensions in SETS for window in WINDOWS
+    (dimensions.name, window.name): table_of(dimensions, window)
+    for dimensions in SETS
+    for window in WINDOWS
+    if not dimensions.windows or window.name in dimensions.windows
 }
 
 OTHER_TABLES: tuple[str, ...] = (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -122,18 +124,36 @@ async def _run(settings: Settings, keys: KeyFile | None) -> int:
     readers = Readers(settings.store, report.readers, report.deadline_ms / 1000)
     running: list[Threads] = []
     secret = session_secret(settings.session_key)
-    site = build(report, readers, keys, secret, lambda: all(one.alive() for one in running))
-    running.append(Threads(settings, site, loop))
-    running[0].start()
+    site = build(report, readers, keys, secret, lambda: bool(running) and running[0].alive())
     runner = serve(site.front, max_line_size=65_536)
-    try:
+    with only_one(settings.store):
         await listen(runner, report.host, report.port)
-        failed = await _until_stopped(stop, site, running[0])
-    finally:
-        await end(runner, site, readers)
-        await asyncio.to_thread(running[0].stop)
+        threads = Threads(settings, site, loop)
+        running.append(threads)
+        threads.start()
+        try:
+            failed = await _until_stopped(stop, site, threads)
+        finally:
+            await end(runner, site, readers)
+            await asyncio.to_thread(threads.stop)
     log.info("report stopped")
     return int(failed)
+
+
+@contextmanager
+def only_one(store: Path) -> Iterator[None]:
+    """Hold the store: of two writers the slower one would put old rows over new ones.
+
+    Raises:
+        RefusedSetting: another process holds it.
+    """
+    store.parent.mkdir(parents=True, exist_ok=True)
+    with store.with_name(store.name + ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RefusedSetting(f"REPORT_STORE={store} is in use by another report: give each its own") from error
+        yield
 
 
 async def listen(runner: web.ServerRunner, host: str, port: int) -> int:

@@ -56,7 +56,7 @@ def sums_needed(query: Query) -> tuple[str, ...]:
 
 def table_of(query: Query) -> Table:
     """Return the smallest table that knows every dimension asked for."""
-    found = set_with(frozenset({*query.shape.by, *dict(query.shape.filters)} - {TIME}))
+    found = set_with(frozenset({*query.shape.by, *dict(query.shape.filters)} - {TIME}), query.shape.window.name)
     if found is None:
         raise bad_value("by", ",".join(query.shape.by), "No rows know all of these dimensions together.")
     return TABLES[found.name, query.shape.window.name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.catalog import DERIVED, METRICS, SETS, WINDOWS, Derived, DimensionSet, Metric, Window
+from pipeline.catalog import DERIVED, METRICS, SETS, WINDOWS, Adds, Derived, DimensionSet, Metric, Window
 
 
 class Bucket(StrEnum):
@@ -65,9 +65,9 @@ DIMENSION_OF: dict[str, str] = {word: name for name in DIMENSIONS for word in (s
 BY_WORDS: tuple[str, ...] = (TIME, *(short(name) for name in DIMENSIONS))
 
 
-def set_with(dimensions: frozenset[str]) -> DimensionSet | None:
-    """Return the smallest set whose rows know all of these dimensions."""
-    fitting = [one for one in SETS if dimensions <= set(one.dimensions)]
+def set_with(dimensions: frozenset[str], window: str) -> DimensionSet | None:
+    """Return the smallest set that is kept in a window and whose rows know all of these dimensions."""
+    fitting = [one for one in SETS if dimensions <= set(one.dimensions) and (not one.windows or window in one.windows)]
     return min(fitting, key=lambda one: len(one.dimensions), default=None)
 
 
@@ -77,6 +77,11 @@ def sums_of(metric: str) -> tuple[str, ...]:
         return (metric,)
     derived = DERIVED_METRIC[metric]
     return tuple(dict.fromkeys(name for _, name in (*derived.over, *derived.under)))
+
+
+def counts_sessions(metric: str) -> bool:
+    """Tell whether a metric counts sessions, whose rows add up over partitions but not over windows."""
+    return any(METRIC[name].adds is Adds.SESSION for name in sums_of(metric))
 
 
 def unit_of(metric: str) -> str:

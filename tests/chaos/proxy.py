@@ -12,6 +12,8 @@ import struct
 from collections import Counter
 from enum import IntEnum
 
+ANSWER_SECONDS = 10
+
 
 class Api(IntEnum):
     """The requests that a transaction is made of."""
@@ -26,45 +28,55 @@ class Hold:
     """The next request of some kind is late.
 
     Attributes:
-        seconds: how long.
+        api: its kind.
+        seconds: how late it is at most.
         cut: its connection is closed under its sender, who tries again over another at once.
-        overtaken_by: it waits until this many requests of that kind went past it, and no longer.
+        overtaken_by: it waits only until this many requests of that kind went past it and were answered.
+        behind: it is the second one of its kind after that hold began, and waits only until that one is delivered.
+        delivered: set when Kafka has it and has answered, or has closed the connection.
     """
 
     def __init__(
-        self, api: Api, seconds: float, cut: bool = False, overtaken_by: tuple[Api, int] | None = None, skip: int = 0
+        self,
+        api: Api,
+        seconds: float,
+        cut: bool = False,
+        overtaken_by: tuple[Api, int] | None = None,
+        behind: Hold | None = None,
     ) -> None:
         self.api = api
         self.seconds = seconds
         self.cut = cut
-        self.overtaken_by = overtaken_by
-        self.skip = skip
         self.held = False
         self.delivered = asyncio.Event()
-        self._overtaken = asyncio.Event()
+        self._overtaken_by = overtaken_by
+        self._behind = behind
+        self._let_through = 0 if behind is None else 1
+        self._release = asyncio.Event()
         self._passed = 0
 
-    def wants(self, api: int) -> bool:
-        """Tell whether this request is the one; every other one may be what it waits for."""
-        if api == self.api and not self.held:
-            if self.skip:
-                self.skip -= 1
-                return False
-            self.held = True
-            return True
-        return False
+    def takes(self, api: int) -> bool:
+        """Tell whether this request is the one."""
+        if api != self.api or self.held or (self._behind is not None and not self._behind.held):
+            return False
+        if self._let_through:
+            self._let_through -= 1
+            return False
+        self.held = True
+        return True
 
     def passed(self, api: int) -> None:
         """Take notice that a request went past the held one, and was answered."""
-        if self.held and self.overtaken_by is not None and api == self.overtaken_by[0]:
+        if self.held and self._overtaken_by is not None and api == self._overtaken_by[0]:
             self._passed += 1
-            if self._passed >= self.overtaken_by[1]:
-                self._overtaken.set()
+            if self._passed >= self._overtaken_by[1]:
+                self._release.set()
 
     async def wait(self) -> None:
         """Wait as long as the request is to be late."""
+        release = self._release if self._behind is None else self._behind.delivered
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._overtaken.wait(), self.seconds)
+            await asyncio.wait_for(release.wait(), self.seconds)
 
 
 class Proxy:
@@ -115,7 +127,7 @@ class _Pair:
         self._proxy = proxy
         self._client = client
         self._to_client = to_client
-        self._asked: dict[int, int] = {}
+        self._asked: dict[int, tuple[int, Hold | None]] = {}
 
     async def run(self, target: int) -> None:
         try:
@@ -126,7 +138,7 @@ class _Pair:
         back = asyncio.ensure_future(self._answers(kafka))
         try:
             await self._requests(to_kafka)
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass  # One side is gone; the other is told below.
         finally:
             back.cancel()
@@ -140,28 +152,35 @@ class _Pair:
             body = await self._client.readexactly(struct.unpack(">i", size)[0])
             api, _, correlation = struct.unpack(">hhi", body[:8])
             self._proxy.requests[api] += 1
-            hold = next((hold for hold in self._proxy.holds if hold.wants(api)), None)
+            hold = next((hold for hold in self._proxy.holds if hold.takes(api)), None)
+            self._asked[correlation] = (api, hold)
             if hold is not None:
                 if hold.cut:
                     self._to_client.transport.abort()
                 await hold.wait()
-            else:
-                self._asked[correlation] = api
             to_kafka.write(size + body)
             await to_kafka.drain()
-            if hold is not None:
-                hold.delivered.set()
+            if hold is not None and hold.cut:
+                # Nobody else waits for the answer, and it says that Kafka has acted.
+                await asyncio.wait_for(hold.delivered.wait(), ANSWER_SECONDS)
 
     async def _answers(self, kafka: asyncio.StreamReader) -> None:
         try:
             while True:
                 size = await kafka.readexactly(4)
                 body = await kafka.readexactly(struct.unpack(">i", size)[0])
-                api = self._asked.pop(struct.unpack(">i", body[:4])[0], -1)
+                api, hold = self._asked.pop(struct.unpack(">i", body[:4])[0], (-1, None))
+                if hold is not None:
+                    hold.delivered.set()
+                else:
+                    for other in self._proxy.holds:
+                        other.passed(api)
                 self._to_client.write(size + body)
-                for hold in self._proxy.holds:
-                    hold.passed(api)
                 await self._to_client.drain()
         except (OSError, asyncio.IncompleteReadError):
             # A client that Kafka has left must notice.
             self._to_client.transport.abort()
+        finally:
+            for _, hold in self._asked.values():
+                if hold is not None:
+                    hold.delivered.set()

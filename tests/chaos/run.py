@@ -138,6 +138,7 @@ class Run:
     async def _hurt(self) -> None:
         end = self._began + self._seconds
         under_way: set[asyncio.Task[None]] = set()
+        done: list[asyncio.Task[None]] = []
         for turn in plan(self._seed):
             await asyncio.sleep(turn.after)
             if turn.alone and under_way:
@@ -148,8 +149,9 @@ class Run:
                 break
             task = asyncio.create_task(self._one(turn))
             under_way.add(task)
+            done.append(task)
             task.add_done_callback(under_way.discard)
-        await asyncio.gather(*under_way)
+        await asyncio.gather(*done)
         for name in self._stage.processes:
             await self._stage.back(name)
 

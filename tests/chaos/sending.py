@@ -151,6 +151,10 @@ class Sender:
                 return
             try:
                 status = await asyncio.wait_for(connection.ask(_wire(request)), ANSWER_SECONDS)
+            except asyncio.CancelledError:
+                # Nobody waits for the answer any more; the beacon is on its way all the same.
+                self._journal.note(request, Outcome.UNKNOWN, "CancelledError", 0)
+                raise
             except (OSError, TimeoutError) as error:
                 connection.cut()
                 self._journal.note(request, Outcome.UNKNOWN, type(error).__name__, 0)

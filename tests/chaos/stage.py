@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local import kafka
@@ -39,22 +40,26 @@ def key_file(*keys: str) -> str:
     return json.dumps({"version": 1, "keys": said})
 
 
+@dataclass(frozen=True, slots=True)
 class Node(kafka.Node):
-    """A Kafka node with a listener for each kind of client, which reaches it through a proxy."""
+    """A Kafka node with a listener for each kind of client, which reaches it through a proxy.
 
-    __slots__ = ()
+    Attributes:
+        listeners: per kind the port that Kafka listens on, and the one that it says it listens on.
+    """
+
+    listeners: dict[str, tuple[int, int]]
 
     def _settings(self, controller_port: int) -> str:
-        host = "127.0.0.1"
-        names = {kind: kind.upper() for kind in KINDS}
-        inside = [f"{names[kind]}://{host}:{INSIDE[kind]}" for kind in KINDS]
-        outside = [f"{names[kind]}://{host}:{ADVERTISED[kind]}" for kind in KINDS]
+        host, kinds = "127.0.0.1", self.listeners.items()
+        inside = [f"{kind.upper()}://{host}:{port}" for kind, (port, _) in kinds]
+        outside = [f"{kind.upper()}://{host}:{port}" for kind, (_, port) in kinds]
         plain = f"PLAINTEXT://{host}:{self.port}"
-        protocols = [f"{name}:PLAINTEXT" for name in ("CONTROLLER", "PLAINTEXT", *names.values())]
+        names = ("CONTROLLER", "PLAINTEXT", *(kind.upper() for kind in self.listeners))
         more = {
             "listeners": ",".join((plain, f"CONTROLLER://{host}:{controller_port}", *inside)),
             "advertised.listeners": ",".join((plain, *outside)),
-            "listener.security.protocol.map": ",".join(protocols),
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in names),
             "inter.broker.listener.name": "PLAINTEXT",
         }
         # Of a setting given twice, Java takes the last.
@@ -78,12 +83,13 @@ def reach(kind: str) -> str:
     return f"127.0.0.1:{ADVERTISED[kind]}"
 
 
-class StageBroker(Broker):
-    """The broker, on the stage's ports."""
+class ProxiedBroker(Broker):
+    """A broker that some kinds of clients reach through proxies."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int, listeners: dict[str, tuple[int, int]]) -> None:
         super().__init__(folder)
-        self.node = Node(folder, PLAIN)
+        self.node = Node(folder, port, listeners)
+        self.proxies = {kind: Proxy(outside, inside) for kind, (inside, outside) in listeners.items()}
 
     @property
     def running(self) -> bool:
@@ -101,8 +107,10 @@ class Stage:
         for name, size in (("broker", BROKER_DISK_MIB), ("spool", SPOOL_DISK_MIB)):
             (folder / name).mkdir(parents=True)
             mount_memory(folder / name, size)
-        self.broker = StageBroker(folder / "broker")
-        self.proxies = {kind: Proxy(ADVERTISED[kind], INSIDE[kind]) for kind in KINDS}
+        self.broker = ProxiedBroker(
+            folder / "broker", PLAIN, {kind: (INSIDE[kind], ADVERTISED[kind]) for kind in KINDS}
+        )
+        self.proxies = self.broker.proxies
         self.line = ClockedLine(f"127.0.0.1:{PLAIN}", "chaos-", folder / "line")
         self.keys = folder / "keys.json"
         self.keys.write_text(key_file(OPERATOR))

@@ -27,12 +27,12 @@ class NoAnswer(Exception):
 
 
 class Reader:
-    """Reads one report, with an operator's key."""
+    """Reads one report, with an operator's key if it asks for one."""
 
     def __init__(self, url: str, key: str) -> None:
         self._url = url
         self._began = int(time.time())
-        self._headers = {"Authorization": f"Bearer {key}"}
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
     async def ask(self, window: str, by: str, since: int | None = None) -> dict[str, Any]:
         """Return the answer about everything since an instant, of this run at most."""

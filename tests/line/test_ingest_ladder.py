@@ -274,7 +274,7 @@ async def test_a_folder_without_an_owner_is_emptied_and_its_name_signed_off(
         orphan.release()
         await until(lambda: (name.encode(), None) in kafka.beats)
         assert numbers(line) == [1, 2, 3]
-        assert not orphan.path.exists()
+        await until(lambda: not orphan.path.exists())
         assert line.process._folder.path.exists()
 
 

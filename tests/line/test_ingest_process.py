@@ -110,7 +110,7 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path, processes: str) -> 
         process = await launched(tmp_path, port, INGEST_PROCESSES=processes)
         _, stderr = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 1
-    assert f"ingest: INGEST_PORT {port} on 127.0.0.1: " in stderr.decode().splitlines()[-1]
+    assert f"ingest: port {port} on 127.0.0.1: " in stderr.decode().splitlines()[-1]
 
 
 async def test_killed_at_any_moment_it_keeps_every_beacon_that_it_answered(tmp_path: Path) -> None:
@@ -150,8 +150,11 @@ async def test_sigterm_answers_what_was_read_and_ends_in_time(tmp_path: Path) ->
 
 async def test_several_processes_share_the_port_and_one_that_dies_is_replaced(tmp_path: Path) -> None:
     port = free_port()
-    async with running(tmp_path, port, INGEST_PROCESSES="2") as parent:
+    admin = free_port()
+    async with running(tmp_path, port, INGEST_PROCESSES="2", INGEST_ADMIN_PORT=str(admin)) as parent:
         await until(lambda: count_folders(tmp_path) == 2, 60)
+        for number in (0, 1):
+            await until_status(admin + number, b"/metrics", 200)
         first, _ = children_of(parent.pid)
         os.kill(first, signal.SIGKILL)
         await until(lambda: len(set(children_of(parent.pid)) - {first}) == 2, 60)

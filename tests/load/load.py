@@ -59,15 +59,9 @@ class _Packer:
 
 
 def load(
-    broker: kafka.Broker,
-    folder: Path,
-    shape: Shape,
-    packings: list[int],
-    partitions: int,
-    codec: str,
-    into: str = "",
+    broker: kafka.Broker, folder: Path, shape: Shape, packings: list[int], partitions: int, codec: str
 ) -> list[Loaded]:
-    """Fill one topic a packing in one pass over the beacons; `into` is the prefix of a line that is there already."""
+    """Fill one topic a packing in one pass over the beacons."""
     producer = Producer(
         {
             "bootstrap.servers": broker.bootstrap,
@@ -78,12 +72,11 @@ def load(
             "queue.buffering.max.kbytes": 262144,
         }
     )
-    name = f"{shape.sessions}-{shape.entries}-{shape.partners}-"
-    prefixes = [into or f"{name}{packed}-{codec}-" for packed in packings]
+    name = f"{shape.sessions}-{shape.entries}-{shape.partners}-{shape.seed}-"
+    prefixes = [f"{name}{packed}-{codec}-" for packed in packings]
     packers = []
     for prefix, packed in zip(prefixes, packings, strict=True):
-        if not into:
-            kafka.create(broker, prefix + "beacons", partitions)
+        kafka.create(broker, prefix + "beacons", partitions)
         packers.append(_Packer(producer, prefix + "beacons", packed, partitions))
     truth: Counts = {}
     repeats: Counts = {}

@@ -1,8 +1,8 @@
 """Our worker as a contender: a real process on the loaded topic, its state and topics fresh, its counts checked.
 
-It prints nothing of how far it is; its position rows in `windows` say it. The CPU at the moment the last beacon is in a
-committed position, less the CPU that the same worker needs to be ready on an empty topic (start_of), is what the
-beacons cost. So no part of a checkpoint is left out on either side.
+It is ready and idle when the beacons come, copied into its line faster than it counts; it is done when the last of them
+is in a committed position. What its process used in between is what they cost: no start, and no part of a checkpoint
+left out on either side.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from pipeline.config import KafkaSettings
 from tests.load import broker as kafka
@@ -31,15 +30,7 @@ from tests.load.measure import ContenderFailedError, Run, cpu_seconds, peak_mib
 from tests.load.session import PARTITIONS, ROOT, Session
 
 JOB = {"WORKER_WINDOWS": "10s", "WORKER_SETS": "entry", "WORKER_METRICS": "plays,views,bufferTime"}
-TOPICS = ("windows", "seen", "rejected", "ingests")
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What it takes until a worker with nothing to count is ready."""
-
-    cpu_s: float
-    wall_s: float
+TOPICS = ("beacons", "windows", "seen", "rejected", "ingests")
 
 
 def environment(session: Session, prefix: str) -> dict[str, str]:
@@ -91,65 +82,59 @@ def wait_ready(running: subprocess.Popen[bytes], port: int, seconds: float = 60)
     raise ContenderFailedError(f"not ready on port {port} after {seconds} s: ended with {running.poll()}")
 
 
-def forget(session: Session, prefix: str, with_beacons: bool = False) -> None:
-    """Remove what a line left in Kafka and on disk; the loaded beacons stay."""
+def forget(session: Session, prefix: str) -> None:
+    """Remove what a line left in Kafka and on disk."""
     there = session.broker.admin.list_topics(timeout=10).topics
-    names = [prefix + topic for topic in (*TOPICS, *(("beacons",) if with_beacons else ()))]
-    kafka.delete(session.broker, [name for name in names if name in there])
-    for future in session.broker.admin.delete_consumer_groups([prefix + "pipeline"]).values():
-        try:
-            future.result(10)
-        except KafkaException as error:
-            if error.args[0].name() != "GROUP_ID_NOT_FOUND":
-                raise
+    kafka.delete(session.broker, [prefix + topic for topic in TOPICS if prefix + topic in there])
     shutil.rmtree(session.folder / prefix, ignore_errors=True)
 
 
-def start_of(session: Session, settings: dict[str, str]) -> Start:
-    """Return what a worker on an empty topic needs until it is ready: the median of three."""
-
-    def once() -> Start:
-        prefix = session.name("empty-")
-        taken = ready(session, prefix, settings)
-        forget(session, prefix, with_beacons=True)
-        return taken
-
-    return median_start(once)
-
-
-def median_start(once: Callable[[], Start]) -> Start:
-    """Return the median, by CPU, of three starts."""
-    return sorted((once() for _ in range(3)), key=lambda start: start.cpu_s)[1]
-
-
-def ready(session: Session, prefix: str, settings: dict[str, str]) -> Start:
+def ready(session: Session, prefix: str, settings: dict[str, str]) -> None:
     """Start a worker on a line, let it become ready, and stop it."""
-    port, began = session.port + 10, time.monotonic()
+    port = session.port + 10
     with process(session, ["pipeline", "worker"], prefix, settings | {"WORKER_PORT": str(port)}, "worker") as running:
         wait_ready(running, port, 300)
-        return Start(cpu_seconds(running.pid), time.monotonic() - began)
 
 
-def count_all(session: Session, name: str, loaded: Loaded, settings: dict[str, str], start: Start, out: Path) -> Run:
-    """Let a fresh worker count everything in a loaded topic; write its counts to `out`."""
-    forget(session, loaded.prefix)
-    return count_on(session, name, loaded, settings, start, out)
+def count_all(session: Session, name: str, loaded: Loaded, settings: dict[str, str], out: Path) -> Run:
+    """Let a fresh worker of a fresh line count everything in a loaded topic; write its counts to `out`."""
+    prefix = session.name("run-")
+    taken = count_on(session, name, loaded, settings, prefix, out)
+    forget(session, prefix)
+    return taken
 
 
-def count_on(session: Session, name: str, loaded: Loaded, settings: dict[str, str], start: Start, out: Path) -> Run:
-    """Let a worker count what is loaded on top of what its state holds; write its counts to `out`."""
+def count_on(session: Session, name: str, loaded: Loaded, settings: dict[str, str], prefix: str, out: Path) -> Run:
+    """Let a worker of a line count what is loaded, on top of what its state holds; write its counts to `out`."""
     port = session.port + 10
-    with process(
-        session, ["pipeline", "worker"], loaded.prefix, settings | {"WORKER_PORT": str(port)}, "worker"
-    ) as running:
-        wait_ready(running, port)
+    with process(session, ["pipeline", "worker"], prefix, settings | {"WORKER_PORT": str(port)}, "worker") as running:
+        wait_ready(running, port, 300)
+        before = idle_cpu_seconds(running.pid)
+        topic = prefix + "beacons"
+        ends = kafka.end_offsets(session.broker, topic)
+        for partition, more in kafka.end_offsets(session.broker, loaded.topic).items():
+            ends[partition] += more
         began = time.monotonic()
-        watch_positions(session, loaded, running)
-        used, wall = cpu_seconds(running.pid), time.monotonic() - began
-        peak = peak_mib(running.pid)
-    out.write_bytes(dump(counts(session, loaded.prefix)))
+        copy = [sys.executable, "-m", "tests.load.copy", session.broker.bootstrap, loaded.topic, topic]
+        with subprocess.Popen(copy, cwd=ROOT) as copying:
+            watch_positions(session, prefix, ends, running)
+            if copying.wait(10):
+                raise ContenderFailedError("the copy of the beacons failed")
+        whole, wall, peak = cpu_seconds(running.pid), time.monotonic() - began, peak_mib(running.pid)
+    out.write_bytes(dump(counts(session, prefix)))
     per = 1e6 / loaded.beacons
-    return Run(name, loaded.beacons, (used - start.cpu_s) * per, wall * per, used, peak)
+    return Run(name, loaded.beacons, (whole - before) * per, wall * per, whole, peak)
+
+
+def idle_cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process once it has stopped working."""
+    used = cpu_seconds(pid)
+    while True:
+        time.sleep(0.5)
+        now = cpu_seconds(pid)
+        if now - used < 0.05:
+            return now
+        used = now
 
 
 def _reader(session: Session, topic: str) -> Consumer:
@@ -167,21 +152,18 @@ def _reader(session: Session, topic: str) -> Consumer:
     return reader
 
 
-def watch_positions(session: Session, loaded: Loaded, running: subprocess.Popen[bytes], seconds: float = 900) -> None:
-    """Return when committed positions cover all loaded records."""
-    topic = loaded.prefix + "windows"
+def watch_positions(
+    session: Session, prefix: str, ends: dict[int, int], running: subprocess.Popen[bytes], seconds: float = 900
+) -> None:
+    """Return when committed positions of all partitions of a line have reached these end offsets."""
     deadline = time.monotonic() + seconds
-    while topic not in session.broker.admin.list_topics(timeout=10).topics:
-        if running.poll() is not None or time.monotonic() > deadline:
-            raise ContenderFailedError(f"worker ended with {running.poll()} before it made its topics")
-        time.sleep(0.1)
-    waiting = {number: end - 1 for number, end in kafka.end_offsets(session.broker, loaded.topic).items() if end}
-    reader = _reader(session, topic)
+    waiting = {number: end - 1 for number, end in ends.items() if end}
+    reader = _reader(session, prefix + "windows")
     while waiting:
         if running.poll() is not None or time.monotonic() > deadline:
             raise ContenderFailedError(f"worker ended with {running.poll()}; not counted: {waiting}")
         for message in reader.consume(5000, 0.2):
-            if message.key() and message.key().startswith(b'{"position"'):
+            if message.key() and message.key().startswith(b'{"position"') and message.value():
                 offset = json.loads(message.value())["offset"]
                 if offset >= waiting.get(message.partition(), offset + 1):
                     del waiting[message.partition()]

@@ -48,7 +48,6 @@ class MemoryLimit(OnOne):
         group.mkdir(exist_ok=True)
         try:
             (group / "cgroup.procs").write_text(str(process.pid))
-            (group / "memory.move_charge_at_immigrate").write_text("1")
             (group / "memory.limit_in_bytes").write_text(str(4 << 20))
             with contextlib.suppress(AssertionError):
                 await until(lambda: not process.running, 5, "the kernel kills it")

@@ -9,11 +9,10 @@ from dataclasses import replace
 from itertools import count
 
 from tests.load import ours, state
-from tests.load.benches.worker import UNIT, checked
+from tests.load.benches.worker import UNIT, checked, worker
 from tests.load.dataset import Shape
-from tests.load.load import Loaded, load
 from tests.load.measure import Run
-from tests.load.session import PARTITIONS, Session
+from tests.load.session import Session
 from tests.load.table import Goal, Row
 
 BASE = Shape(sessions=30_000)
@@ -31,11 +30,10 @@ def bench(session: Session) -> None:
         "10 × partners": replace(base, partners=10 * base.partners),
         "10 × sessions": replace(base, sessions=10 * base.sessions),
     }
-    start = ours.start_of(session, ours.JOB)
     contenders: dict[str, Callable[[], Run]] = {}
     for name, shape in shapes.items():
         (loaded,) = session.loaded(shape)
-        contenders[name] = functools.partial(_count, session, loaded, start)
+        contenders[name] = functools.partial(worker, session, loaded, ours.JOB)
     marks = MARKS // 20 if session.quick else MARKS
     with_marks = f"after {marks:,} marks"
     contenders[with_marks] = _after_marks(session, base, marks)
@@ -51,14 +49,6 @@ def bench(session: Session) -> None:
     session.add(Row("flat", "backlog worked off", rate, "beacons/s", "", rate / ARRIVING, of, goal, note))
 
 
-def _count(session: Session, loaded: Loaded, start: ours.Start) -> Run:
-    return checked(
-        session,
-        lambda out: ours.count_all(session, "worker", loaded, ours.JOB, start, out),
-        loaded.truth,
-    )
-
-
 def _after_marks(session: Session, shape: Shape, marks: int) -> Callable[[], Run]:
     """Return runs on top of a state that holds so many marks, each with beacons of its own, the store kept."""
     session.say(f"writing {marks:,} marks")
@@ -69,16 +59,11 @@ def _after_marks(session: Session, shape: Shape, marks: int) -> Callable[[], Run
     turns = count()
 
     def run() -> Run:
-        start = ours.ready(session, prefix, ours.JOB)
-        mine = replace(shape, seed=shape.seed + 1 + next(turns), start_ms=session.started_ms)
-        (loaded,) = load(session.broker, session.folder, mine, [12], PARTITIONS, "lz4", prefix)
+        (loaded,) = session.loaded(replace(shape, seed=shape.seed + 1 + next(turns)))
         for key, row in json.loads(loaded.truth.read_bytes()).items():
             truth[key] = [a + b for a, b in zip(truth.get(key, [0, 0, 0]), row, strict=True)]
-        loaded.truth.write_bytes(json.dumps(truth).encode())
-        return checked(
-            session,
-            lambda out: ours.count_on(session, "worker", loaded, ours.JOB, start, out),
-            loaded.truth,
-        )
+        expected = session.folder / f"{prefix}truth.json"
+        expected.write_text(json.dumps(truth))
+        return checked(session, lambda out: ours.count_on(session, "worker", loaded, ours.JOB, prefix, out), expected)
 
     return run

@@ -39,15 +39,14 @@ def bench(session: Session) -> None:
     state.write(session, PREFIX, rows_of(rows, now), marks, now * 1000)
     wiped = [_start(session, wipe=True) for _ in range(min(3, session.runs))]
     kept = [_start(session, wipe=False) for _ in range(min(3, session.runs))]
-    empty = ours.start_of(session, {})
     cpu, wall, memory = (statistics.median(values) for values in list(zip(*wiped, strict=True))[:3])
     what = f"store wiped: {rows:,} rows and {marks:,} marks"
-    note = f"of it {empty.cpu_s:.1f} s to start with nothing; {memory:.0f} MiB"
+    note = f"from the command on; {memory:.0f} MiB"
     session.add(Row("start", what, cpu, "s CPU", f"{wall:.1f} s", goal=Goal(at_most=20), note=note))
     cpu, wall, memory, opened = (statistics.median(values) for values in zip(*kept, strict=True))
     note = f"slowest partition; {wall:.1f} s and {cpu:.1f} s CPU from the command on; {memory:.0f} MiB"
     session.add(Row("start", "store kept: assignment to counting", opened, "s", goal=Goal(at_most=3), note=note))
-    ours.forget(session, PREFIX, with_beacons=True)
+    ours.forget(session, PREFIX)
 
 
 def _start(session: Session, wipe: bool) -> tuple[float, float, float, float]:

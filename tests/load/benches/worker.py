@@ -76,23 +76,18 @@ def python_peer(session: Session, loaded: Loaded, warm: int, name: str, python: 
     return checked(session, contend, loaded.truth)
 
 
-def worker(session: Session, loaded: Loaded, settings: dict[str, str], start: ours.Start) -> Run:
-    return checked(
-        session,
-        lambda out: ours.count_all(session, "worker", loaded, settings, start, out),
-        loaded.truth,
-    )
+def worker(session: Session, loaded: Loaded, settings: dict[str, str]) -> Run:
+    return checked(session, lambda out: ours.count_all(session, "worker", loaded, settings, out), loaded.truth)
 
 
 def bench(session: Session) -> None:
     """Measure all contenders at 1, 12 and 50 beacons a record, the slow peers on a sample."""
     shape, warm = (QUICK_JOB, 50_000) if session.quick else (JOB, WARM)
-    starts = {name: ours.start_of(session, settings) for name, settings in PROFILES.items()}
     mine: dict[int, Run] = {}
     for loaded in session.loaded(shape, PACKINGS):
         contenders: dict[str, Callable[[], Run]] = {
-            "worker": functools.partial(worker, session, loaded, ours.JOB, starts["worker"]),
-            "worker, real catalog": functools.partial(worker, session, loaded, {}, starts["worker, real catalog"]),
+            "worker": functools.partial(worker, session, loaded, ours.JOB),
+            "worker, real catalog": functools.partial(worker, session, loaded, {}),
             "raw loop": functools.partial(raw, session, loaded, warm, "plain"),
             "raw loop, dedupe in a set": functools.partial(raw, session, loaded, warm, "dedupe"),
             "Kafka Streams": functools.partial(streams, session, loaded, warm, 2),
@@ -104,7 +99,6 @@ def bench(session: Session) -> None:
     _slow(session, mine)
 
 
-PROFILES: dict[str, dict[str, str]] = {"worker": ours.JOB, "worker, real catalog": {}}
 GOALS = {
     (12, "Kafka Streams"): Goal(at_most=0.7),
     (12, "raw loop"): Goal(at_most=2.5),
