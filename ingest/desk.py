@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aiohttp import hdrs
 from aiohttp.http import RawRequestMessage
 
 from ingest import wire
-from ingest.address import Addresses
 from ingest.answers import Keep, Page, Refused, page, preflight, refused, script_callback
-from ingest.beacon import Beacon, body_is_json, first_value, partition_of
+from ingest.beacon import first_value, partition_of
 from ingest.ladder import REQUEST_BYTES, Ladder
 from ingest.metrics import Ledger
 from ingest.packer import Bounds, Packer, linger
+from ingest.reading import Reading
 from ingest.waiting import Answering, Waiting
 
 BEACON_PATHS = frozenset({"/api_v3/index.php", "/collect"})
-_AGENT_BYTES = 512
-# In a form body: real ones have forty, and each costs whoever reads it later.
-_FIELDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +27,10 @@ class Room:
     connections: int
     waiting_bytes: int
     unfinished_bytes: int
-    body_bytes: int
 
 
 class Desk:
-    """Serves requests; the only place that makes beacons.
+    """Serves requests; packs beacons, refuses the rest.
 
     Attributes:
         now: loop time of the last tick; deadlines of connections need no better.
@@ -52,10 +46,9 @@ class Desk:
         bounds: Bounds,
         partitions: int,
         room: Room,
-        addresses: Addresses,
+        reading: Reading,
         pages: Callable[[str], Page | None],
         clock: Callable[[], float],
-        boot: str,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._ladder = ladder
@@ -63,11 +56,9 @@ class Desk:
         self._bounds = bounds
         self._partitions = partitions
         self._room = room
-        self._addresses = addresses
+        self._reading = reading
         self._pages = pages
         self._clock = clock
-        self._boot = boot
-        self._counter = 0
         self._packer: Packer[Waiting] = Packer(bounds, partitions)
         self._linger = 0.0
         self._flush_due = False
@@ -117,30 +108,9 @@ class Desk:
         return refused(reason, self.seconds, keep, with_body=method != "HEAD")
 
     def _keep(self, request: RawRequestMessage, path: str, query: str, body: bytes, waiting: Waiting) -> bytes | None:
-        if body and request.compression in ("gzip", "deflate"):
-            plain = inflate(body, self._room.body_bytes)
-            if isinstance(plain, Refused):
-                return self._refuse(plain, waiting.keep)
-            body = plain
-        if body.count(b"&") >= _FIELDS and not body_is_json(body):
-            return self._refuse(Refused.TOO_LARGE, waiting.keep)
-        now = self._clock()
-        raw_query = (query.partition("#")[0] if "#" in query else query).encode("utf-8", "surrogateescape")
-        headers = request.headers
-        forwarded = headers.getall("X-Forwarded-For", ()) if self._addresses.use_forwarded else ()
-        self._counter += 1
-        beacon = Beacon(
-            f"{self._boot}-{self._counter}",
-            int(now * 1000),
-            self._addresses.of(waiting.connection.peer, _header(",".join(forwarded))),
-            request.method,
-            path.encode(),
-            raw_query,
-            _cut(_header(headers.get(hdrs.USER_AGENT)), _AGENT_BYTES),
-            _header(headers.get(hdrs.REFERER)),
-            _header(headers.get(hdrs.CONTENT_TYPE)),
-            body,
-        )
+        beacon = self._reading.beacon(request, path, query, body, waiting.connection.peer)
+        if isinstance(beacon, Refused):
+            return self._refuse(beacon, waiting.keep)
         line = wire.encode(beacon)
         ledger = self._ledger
         charge = len(line) + 1 + REQUEST_BYTES
@@ -149,9 +119,9 @@ class Desk:
         ledger.received += 1
         ledger.waiting += 1
         ledger.waiting_bytes += charge
-        waiting.seconds = int(now)
-        if b"callback=" in raw_query:
-            waiting.callback = script_callback(first_value(raw_query, b"callback"))
+        waiting.seconds = beacon.time // 1000
+        if b"callback=" in beacon.query:
+            waiting.callback = script_callback(first_value(beacon.query, b"callback"))
         full = self._packer.add(partition_of(beacon, self._partitions), line, waiting)
         if full is not None:
             self._ladder.take(full)
@@ -184,30 +154,3 @@ class Desk:
         self.draining = True
         for connection in list(self.connections):
             connection.drain()
-
-
-def inflate(body: bytes, limit: int) -> bytes | Refused:
-    """Return a gzip or zlib body in the clear, if it is one and within the limit."""
-    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-    try:
-        plain = inflater.decompress(body, limit + 1)
-    except zlib.error:
-        return Refused.BAD_ENCODING
-    if len(plain) > limit:
-        return Refused.TOO_LARGE
-    return plain if inflater.eof else Refused.BAD_ENCODING
-
-
-def _header(value: str | None) -> bytes:
-    # The parser kept bytes that are not UTF-8 as surrogates; this gives every byte back as it came.
-    return value.encode("utf-8", "surrogateescape") if value else b""
-
-
-def _cut(raw: bytes, size: int) -> bytes:
-    if len(raw) <= size:
-        return raw
-    # Not inside a UTF-8 character, which is four bytes at most.
-    for end in range(size, size - 4, -1):
-        if raw[end] & 0xC0 != 0x80:
-            return raw[:end]
-    return raw[:size]

@@ -21,6 +21,7 @@ from ingest.ladder import Ladder
 from ingest.machine import CannotStart, connections_allowed
 from ingest.metrics import Ledger, exposition
 from ingest.packer import Bounds
+from ingest.reading import Reading
 from ingest.segments import Folder, Segments
 from ingest.sink import Sink
 from ingest.spool import Spool, SpoolRoom
@@ -82,12 +83,15 @@ class Process:
                 connections_allowed(config.ingest_connections),
                 waiting_bytes,
                 waiting_bytes,
+            ),
+            reading=Reading(
+                Addresses(networks(config.ingest_trusted_proxies), config.ingest_address == "full"),
+                time,
+                secrets.token_hex(6),
                 config.ingest_body_bytes,
             ),
-            addresses=Addresses(networks(config.ingest_trusted_proxies), config.ingest_address == "full"),
             pages=self._page,
             clock=time,
-            boot=secrets.token_hex(6),
         )
 
     async def start(self, number: int = 0) -> int:

@@ -18,6 +18,14 @@ SECTIONS = {
     },
     "Repair": {
         "rejected": "pipeline.commands.rejected:rejected",
+        "rebuild": "pipeline.commands.rebuild:rebuild",
+    },
+    "Move in and out": {
+        "export": "pipeline.commands.personal:export",
+        "erase": "pipeline.commands.personal:erase",
+        "import": "pipeline.commands.importing:import_",
+        "backup": "pipeline.commands.backups:backup",
+        "restore": "pipeline.commands.backups:restore",
     },
     "Set up": {
         "topics": "pipeline.commands.processes:topics",

@@ -14,8 +14,10 @@ from confluent_kafka import Producer
 
 from ingest.beacon import Beacon, partition_of
 from ingest.wire import encode
+from pipeline.batch import is_position_key
 from pipeline.commands.broker import Broker
 from pipeline.config import KafkaSettings, LineSettings
+from pipeline.windows import Counts
 from tests.e2e.line import REPO, Line
 from tests.e2e.wait import until
 
@@ -63,9 +65,22 @@ async def did(line: Line, *arguments: str, **settings: str) -> str:
     return said.out
 
 
-def broker_of(line: Line) -> Broker:
+def broker_of(line: Line, state: str | None = None) -> Broker:
     """Return what the commands ask Kafka through, for what no command prints."""
-    return Broker(KafkaSettings(bootstrap=line.bootstrap), LineSettings(topic_prefix=line.prefix))
+    settings = LineSettings(topic_prefix=line.prefix, state_prefix=state)
+    return Broker(KafkaSettings(bootstrap=line.bootstrap), settings)
+
+
+def rows_of(line: Line, state: str | None = None) -> dict[bytes, Counts]:
+    """Return the counts of every row that topic `windows` holds."""
+    broker = broker_of(line, state)
+    topic = broker.topics.windows
+    rows: dict[bytes, Counts] = {}
+    for messages in broker.read(topic, broker.starts(topic), broker.ends(topic, committed=True)):
+        for message in messages:
+            if not is_position_key(message.key()):
+                rows[message.key()] = json.loads(message.value())
+    return {key: {name: count for name, count in row.items() if name != "offset"} for key, row in rows.items()}
 
 
 def put(line: Line, beacons: Iterable[Beacon | bytes], a_record: int = 10) -> None:

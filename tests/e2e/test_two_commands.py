@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -20,15 +21,16 @@ pytestmark = pytest.mark.e2e
 
 # What a fresh login has, and what this machine needs to reach its package registries.
 KEPT = re.compile(r"PATH|HOME|LANG|TMPDIR|JAVA_HOME|MAVEN_\w+|PIP_\w+|\w+_proxy|SSL_\w+|REQUESTS_\w+", re.IGNORECASE)
-INSTALL_SECONDS = 300
+INSTALL_SECONDS = 400
 STOP_SECONDS = 20
+_numbers = itertools.count(1)
 
 
 class Run:
     """`make run` in a clone, as from a terminal: its own process group, its output in a file."""
 
     def __init__(self, clone: Path, ports: dict[str, str]) -> None:
-        self._output = clone / "output.txt"
+        self._output = clone / f"output-{next(_numbers)}.txt"
         environment = {name: value for name, value in os.environ.items() if KEPT.fullmatch(name)}
         with self._output.open("wb") as output:
             self._make = subprocess.Popen(
@@ -86,9 +88,10 @@ def shell(command: str) -> str:
     return subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    folder = tmp_path / "clone"
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone for all tests here: the first `make run` installs, the others find it done."""
+    folder = tmp_path_factory.mktemp("fresh") / "clone"
     subprocess.run(("git", "clone", "--quiet", str(REPO), str(folder)), check=True)
     return folder
 

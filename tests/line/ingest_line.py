@@ -179,3 +179,24 @@ async def started(folder: Path, kafka: FakeKafka, **settings: Any) -> Line:
     segments.recover()
     process = Process(config, spool, segments, kafka)  # type: ignore[arg-type]
     return Line(process, kafka, await process.start(), config)
+
+
+def metrics(line: Line, *names: str) -> tuple[int, ...]:
+    return tuple(getattr(line.process.ledger, name) for name in names)
+
+
+async def sent(line: Line, first: int, last: int) -> list[Answer | None]:
+    requests = (f"GET /collect?sessionId=s{n}&n={n} HTTP/1.1\r\nHost: a\r\n\r\n" for n in range(first, last + 1))
+    return list(await asyncio.gather(*(line.send(request.encode()) for request in requests)))
+
+
+def statuses(answers: list[Answer | None]) -> set[int]:
+    return {answer.status if answer else 0 for answer in answers}
+
+
+def numbers(line: Line) -> list[int]:
+    return sorted(int(beacon.query.rpartition(b"=")[2]) for beacon in line.kafka.beacons())
+
+
+def segment_files(folder: Path) -> list[Path]:
+    return list(folder.glob("spool/*/*.seg"))

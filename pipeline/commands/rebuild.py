@@ -1,0 +1,184 @@
+"""`rebuild`: count all beacons again into new state, in place of the present one or beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from confluent_kafka import KafkaError, KafkaException
+
+from pipeline.commands.broker import Broker, asking
+from pipeline.commands.carrying import carry, load, save, to_carry
+from pipeline.commands.progress import Progress
+from pipeline.commands.putting import NotTaken
+from pipeline.config import RefusedSetting, WorkerSettings, read_settings
+from pipeline.topics import ensure_topics, topic_id_of
+
+LOOK_EVERY_S = 0.5
+GONE_WITHIN_S = 60.0
+STOP_WITHIN_S = 30.0
+
+
+@click.command()
+@click.option(
+    "--beside", metavar="PREFIX", help="Leave the present state as it is; count into topics PREFIXwindows ..."
+)
+@click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="To run here, with --beside.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until the workers have counted; only without --beside.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def rebuild(beside: str | None, workers: int, no_wait: bool, yes: bool) -> None:
+    """Count all beacons again: after a repair, for a new metric, window or dimension.
+
+    Rows and marks of beacons that topic beacons no longer has (it keeps 7 days) are carried over, so hours of
+    last year stay as they are, and the windows at the edge are completed exactly. Rejected beacons stay listed.
+
+    \b
+    Without --beside, the reports are short of rows until it is done:
+      1. stop the workers (this refuses while one is alive)
+      2. python -m pipeline rebuild        deletes topics windows and seen, creates them again, waits
+      3. start the workers while it waits; it shows how far they are
+
+    \b
+    With --beside PREFIX nothing that runs is touched:
+      1. python -m pipeline rebuild --beside v2-       counts with workers of its own, until it has caught up
+      2. STATE_PREFIX=v2- python -m pipeline verify    compares the new rows with the beacons
+      3. set STATE_PREFIX=v2- for workers and reports, and restart them: a report reads the new rows from the
+         beginning, so with two of them restart one after the other
+      4. delete topics windows, seen and rejected of the old state when nobody misses them
+    """
+    broker = Broker.from_environment()
+    if beside is None:
+        _whole(broker, no_wait, yes)
+    elif beside == broker.line.state:
+        raise RefusedSetting(f"--beside {beside!r} is the present state: choose another prefix")
+    else:
+        _beside(broker, beside, workers)
+
+
+def _whole(broker: Broker, no_wait: bool, yes: bool) -> None:
+    alive = ", ".join(sorted(f"{member.name} at {member.host}" for member in broker.members()))
+    if alive:
+        raise RefusedSetting(f"workers of group {broker.group} are alive: stop {alive} first, or use --beside")
+    if not yes:
+        click.confirm(f"Delete topics {broker.topics.windows} and {broker.topics.seen} and count again?", abort=True)
+    file = broker.line.data_dir / "rebuild" / f"{broker.line.state}carried.ndjson.gz"
+    if file.exists():
+        click.echo(f"going on with a rebuild that was cut short: {file}")
+    else:
+        old = topic_id_of(broker.kafka, broker.topics.windows)
+        save(file, to_carry(broker))
+        _wipe_stores(broker, old)
+    _delete_topics(broker)
+    _fill_new(broker, file)
+    click.echo("the state is empty: start the workers")
+    if not no_wait:
+        _follow(broker, "counting beacons")
+
+
+def _fill_new(broker: Broker, file: Path) -> None:
+    ensure_topics(broker.kafka, broker.line, read_settings(WorkerSettings).dedupe_horizon_s)
+    carried = load(file)
+    try:
+        carry(broker, carried)
+    except NotTaken as error:
+        raise click.ClickException(f"{error}: run this again") from error
+    file.unlink()
+    if carried:
+        rows = sum(record.topic == "windows" for record in carried)
+        click.echo(f"carried over {rows} rows of beacons that Kafka no longer has")
+
+
+def _wipe_stores(broker: Broker, windows_id: str) -> None:
+    """Delete this machine's stores of the old state; others are never opened again, they only take room."""
+    for folder in broker.line.data_dir.glob(f"state/*/{windows_id}"):
+        shutil.rmtree(folder)
+        click.echo(f"deleted {folder}")
+
+
+def _delete_topics(broker: Broker) -> None:
+    names = [name for name in (broker.topics.windows, broker.topics.seen) if broker.partitions(name)]
+    with asking(broker.kafka):
+        for asked in broker.admin.delete_topics(names).values() if names else ():
+            try:
+                asked.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+    give_up = time.monotonic() + GONE_WITHIN_S
+    while any(broker.partitions(name) for name in names):
+        if time.monotonic() > give_up:
+            raise RefusedSetting(f"Kafka does not delete {', '.join(names)}: is delete.topic.enable off?")
+        time.sleep(LOOK_EVERY_S)
+
+
+def _beside(broker: Broker, prefix: str, workers: int) -> None:
+    new = Broker(broker.kafka, broker.line.model_copy(update={"state_prefix": prefix}))
+    if new.partitions(new.topics.windows) and new.positions():
+        click.echo(f"going on with {new.topics.windows}")
+    else:
+        file = broker.line.data_dir / "rebuild" / f"{prefix}carried.ndjson.gz"
+        save(file, to_carry(broker))
+        _fill_new(new, file)
+    with _crew(new, prefix, workers) as check:
+        _follow(new, f"counting beacons into {new.topics.windows}", check)
+    click.echo(
+        f"{new.topics.windows} has caught up. Now: STATE_PREFIX={prefix} python -m pipeline verify; then set "
+        f"STATE_PREFIX={prefix} for workers and reports and restart them one after the other."
+    )
+
+
+@contextmanager
+def _crew(broker: Broker, prefix: str, number: int) -> Iterator[Callable[[], None]]:
+    """Run workers of the new state and yield a check that all live; end them in order, their local state with them."""
+    left_out = ("WORKER_INSTANCE_ID", "WORKER_PORT")
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    folder = broker.line.data_dir / "rebuild" / f"{prefix}state"
+    crew: list[subprocess.Popen[bytes]] = []
+
+    def check() -> None:
+        for worker in crew:
+            if worker.poll() is not None:
+                raise click.ClickException(
+                    f"a worker ended with {worker.returncode}, see its lines above; run this again"
+                )
+
+    try:
+        for index in range(number):
+            own = {
+                "WORKER_ID": f"rebuild-{index}",
+                "WORKER_STATE_DIR": str(folder / str(index)),
+                "STATE_PREFIX": prefix,
+            }
+            crew.append(subprocess.Popen((sys.executable, "-m", "pipeline", "worker"), env=environment | own))
+        yield check
+        check()
+    finally:
+        for worker in crew:
+            worker.send_signal(signal.SIGTERM)
+        for worker in crew:
+            worker.wait(STOP_WITHIN_S)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _follow(broker: Broker, label: str, check: Callable[[], None] = lambda: None) -> None:
+    """Wait until what is in topic `beacons` now is counted, with a progress bar."""
+    begin, end = broker.starts(broker.topics.beacons), broker.ends(broker.topics.beacons)
+    began = time.monotonic()
+    with Progress(label, begin, end) as progress:
+        while True:
+            check()
+            at = {part: position.offset + 1 for part, position in broker.positions().items()}
+            progress.reach({part: min(offset, end[part]) for part, offset in at.items()})
+            if all(at.get(part, 0) >= end[part] for part in end if end[part] > begin[part]):
+                break
+            time.sleep(LOOK_EVERY_S)
+    records = sum(end.values()) - sum(begin.values())
+    click.echo(f"{records} beacon records counted in {time.monotonic() - began:.0f} s")

@@ -1,0 +1,375 @@
+"""The tests are tested: each guard of the core, taken away, turns the checker red that is there for it (I25)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from pipeline import partition as partition_module
+from pipeline import rows as rows_module
+from pipeline.batch import Batch, Position
+from pipeline.event import Event, read_event
+from pipeline.fetch import Records
+from pipeline.opening import _Replay
+from pipeline.partition import Partition
+from pipeline.rows import Rows
+from pipeline.store import Store
+from pipeline.tail import Tail, Verdict
+from pipeline.windows import Cells, Counts, RowId, Shape, fold, roll_up
+from tests.pipeline.life import Life, Sent, folder, living, truth
+from tests.pipeline.lines import NOON
+from tests.pipeline.state_topics import TOPICS, Fault, MemoryChangelog, Record
+from tests.pipeline.worker_in_memory import MemoryFetch, World, in_memory, until
+
+# Two partners, three entries; each record holds one new event and a repeat of an earlier one.
+EVENTS = [
+    Sent(f"s{n % 2}", n // 2, f"e{n % 3}", str(1 + n % 2), (3, 99)[n // 4 % 2], NOON + n * 3, buffer_ms=500)
+    for new in range(12)
+    for n in (new, max(0, new - 2))
+]
+LOG = [EVENTS[at : at + 2] for at in range(0, 24, 2)]
+
+
+class Red(AssertionError):
+    """A checker found something wrong."""
+
+
+def _check(life: Life, wanted: object) -> None:
+    if life.finish() != wanted or life.stored_table() != wanted:
+        raise Red("the table is not the truth")
+    ledger = life.kafka.position().ledger
+    outcomes = sum(ledger.get(name, 0) for name in ("unique", "duplicates", "unknownTypes", "rejected"))
+    if ledger.get("beacons") != outcomes or ledger.get("beacons", 0) != len(EVENTS):
+        raise Red("the ledger does not add up")
+
+
+# -- the checkers: each a short life of a partition that must end in the truth
+
+
+def plain_life() -> None:
+    """Count with a checkpoint after every third record, memory emptied each time."""
+    with living(LOG) as life:
+        for _ in LOG:
+            life.take(3)
+            life.checkpoint()
+        _check(life, truth(LOG))
+
+
+def life_with_crashes() -> None:
+    """Die after a checkpoint, before its end is known, with the local state lost; end in order after a failed one."""
+    with living(LOG) as life:
+        for number, fault in enumerate((Fault.NONE, Fault.UNKNOWN, Fault.NONE, Fault.ABORTED)):
+            life.take(2)
+            life.checkpoint(fault)
+            life.close() if fault is Fault.ABORTED else life.crash(wiped=number == 2)
+        _check(life, truth(LOG))
+
+
+def life_with_a_torn_checkpoint() -> None:
+    """Lose a row of the last checkpoint, keep its other rows and its marks."""
+    with living(LOG) as life:
+        life.take(5)
+        life.checkpoint()
+        life.take(3)
+        life.kafka.torn = lambda batch: batch[1:]
+        life.checkpoint()
+        _check(life, truth(LOG))
+
+
+def life_with_a_lost_position_row() -> None:
+    """Lose the position row of the last checkpoint, keep rows and marks."""
+    with living(LOG) as life:
+        life.take(5)
+        life.checkpoint()
+        life.take(3)
+        life.kafka.torn = lambda batch: batch[:-1]
+        life.checkpoint()
+        _check(life, truth(LOG))
+
+
+def life_with_late_rows() -> None:
+    """See rows of the first checkpoint again behind the second."""
+    with living(LOG) as life:
+        life.take(5)
+        life.checkpoint()
+        late: list[Record] = [
+            (TOPICS.windows, key, value) for _, key, value in life.kafka.logs[TOPICS.windows] if b"position" not in key
+        ]
+        life.take(3)
+        life.checkpoint()
+        life.close()
+        life.kafka.append(late)
+        _check(life, truth(LOG))
+
+
+def life_of_two_owners() -> None:
+    """Go on writing after another owner took the partition."""
+    with living(LOG) as zombie, living(LOG) as owner:
+        owner.kafka = zombie.kafka
+        zombie.take(4)
+        zombie.checkpoint()
+        zombie.take(4)
+        owner.take(7)
+        owner.checkpoint()
+        zombie.checkpoint()
+        _check(owner, truth(LOG))
+
+
+def life_with_repeated_deliveries() -> None:
+    """Be given records again that are counted, and one too early."""
+    with living(LOG) as life:
+        life.take(4)
+        life.partition.take([(offset, life.log[offset]) for offset in (1, 2, 3)])
+        with pytest.raises(Exception, match="next offset is 4"):
+            life.partition.take([(6, life.log[6])])
+        _check(life, truth(LOG))
+
+
+def life_while_a_checkpoint_is_on_its_way() -> None:
+    """Fold repeats of what the checkpoint under way has."""
+    with living(LOG) as life:
+        life.take(6)
+        batch, places = life.partition.prepare("topic-1", life.now_s)
+        life.take(6)
+        life.write(batch, places)
+        _check(life, truth(LOG))
+
+
+async def _worker_is_opened_again(base: object) -> World:
+    world = World(base)  # type: ignore[arg-type]
+    world.add(0, *EVENTS)
+    with pytest.MonkeyPatch.context() as patch:
+        in_memory(world, patch)
+        worker = world.worker()
+        await worker.assigned(0)
+        await worker.pump(0, 3)
+        late: list[Records | None] = [worker.fetch.take(0, 3), worker.fetch.take(0, 3)]
+        world.kafka[0].fault = Fault.ABORTED
+        await worker.written()
+        await until(lambda: worker.owner.is_ready)
+        for found in late:
+            await worker.give(0, found)
+        await worker.caught_up()
+        await worker.owner.close()
+    return world
+
+
+def life_of_a_worker_that_opens_again() -> None:
+    """Be given, after opening again, what was fetched before."""
+    with folder() as base:
+        world = asyncio.run(_worker_is_opened_again(base))
+        if world.table() != truth([EVENTS]) or "lostOffsets" in world.ledger():
+            raise Red("beacons were taken for lost")
+
+
+CHECKERS = (
+    plain_life,
+    life_with_crashes,
+    life_with_a_torn_checkpoint,
+    life_with_a_lost_position_row,
+    life_with_late_rows,
+    life_of_two_owners,
+    life_with_repeated_deliveries,
+    life_while_a_checkpoint_is_on_its_way,
+    life_of_a_worker_that_opens_again,
+)
+
+
+@pytest.mark.parametrize("checker", CHECKERS, ids=lambda checker: checker.__name__)
+def test_with_every_guard_in_place_each_checker_is_green(checker: Callable[[], None]) -> None:
+    checker()
+
+
+# -- the mutations: each takes one guard away
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One guard taken away, and the checker that must see it."""
+
+    name: str
+    checker: Callable[[], None]
+    apply: Callable[[pytest.MonkeyPatch], None]
+
+
+def _drop_a_mark(patch: pytest.MonkeyPatch) -> None:
+    prepare = Partition.prepare
+
+    def without_one(self: Partition, topic: str, now_s: float) -> tuple[Batch, list[bytes]]:
+        batch, places = prepare(self, topic, now_s)
+        return replace(
+            batch, marks=batch.marks[:-1], position=replace(batch.position, marks=batch.position.marks - 1)
+        ), places
+
+    patch.setattr(Partition, "prepare", without_one)
+
+
+def _double_a_delta(patch: pytest.MonkeyPatch) -> None:
+    def twice(cells: Cells, event: Event, finest_s: int) -> None:
+        fold(cells, event, finest_s)
+        if event.entry == '"e2"':
+            fold(cells, event, finest_s)
+
+    patch.setattr(partition_module, "fold", twice)
+
+
+def _swap_two_partners(patch: pytest.MonkeyPatch) -> None:
+    swapped = {"1": "2", "2": "1"}
+
+    def swap(raw: bytes, by_pair: bool = False) -> Event:
+        event = read_event(raw, by_pair)
+        event.partner = swapped[event.partner]
+        return event
+
+    patch.setattr(partition_module, "read_event", swap)
+
+
+def _swap_two_entries_of_one_row(patch: pytest.MonkeyPatch) -> None:
+    def swap(cells: Cells, shape: Shape) -> dict[RowId, Counts]:
+        added = roll_up(cells, shape)
+        entries = [row_id for row_id in added if row_id[3]]
+        added[entries[0]], added[entries[-1]] = added[entries[-1]], added[entries[0]]
+        return added
+
+    patch.setattr(rows_module, "roll_up", swap)
+
+
+def _forget_offsets_of_rows(patch: pytest.MonkeyPatch) -> None:
+    read = rows_module.read_row
+    patch.setattr(rows_module, "read_row", lambda *words: replace(read(*words), offset=-1))
+
+
+def _mark_without_a_place(patch: pytest.MonkeyPatch) -> None:
+    marks = Store.marks
+
+    def elsewhere(self: Store, digests: object, low_s: int, high_s: int) -> dict[bytes, tuple[int, int]]:
+        found = marks(self, digests, low_s, high_s)  # type: ignore[arg-type]
+        return {digest: (-1, time_s) for digest, (_, time_s) in found.items()}
+
+    patch.setattr(Store, "marks", elsewhere)
+
+
+def _believe_every_end(patch: pytest.MonkeyPatch) -> None:
+    def whole(self: Tail, stored: Position | None) -> Verdict:
+        return Verdict(self._position or stored or Position())
+
+    patch.setattr(Tail, "verdict", whole)
+
+
+def _heal_nothing(patch: pytest.MonkeyPatch) -> None:
+    verdict = Tail.verdict
+    patch.setattr(Tail, "verdict", lambda self, stored: replace(verdict(self, stored), heal_until=-1))
+
+
+def _take_late_rows(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_Replay, "_held_offset", lambda self, key: -1)
+
+
+def _ignore_the_fence(patch: pytest.MonkeyPatch) -> None:
+    commit = MemoryChangelog.commit
+
+    def unfenced(self: MemoryChangelog, batch: Batch, timeout_s: float = 20.0) -> dict[str, int]:
+        self._epoch = self.kafka.epoch
+        return commit(self, batch)
+
+    patch.setattr(MemoryChangelog, "commit", unfenced)
+
+
+def _take_what_is_in_already(patch: pytest.MonkeyPatch) -> None:
+    take = Partition.take
+
+    def again(self: Partition, records: list[tuple[int, bytes | None]]) -> None:
+        if records and records[0][0] <= self.position:
+            self.position = records[0][0] - 1
+        take(self, records)
+
+    patch.setattr(Partition, "take", again)
+
+
+def _leave_a_gap(patch: pytest.MonkeyPatch) -> None:
+    take = Partition.take
+
+    def over(self: Partition, records: list[tuple[int, bytes | None]]) -> None:
+        if records and records[0][0] > self.position:
+            self.position = records[0][0] - 1
+        take(self, records)
+
+    patch.setattr(Partition, "take", over)
+
+
+def _forget_the_checkpoint_under_way(patch: pytest.MonkeyPatch) -> None:
+    prepare = Partition.prepare
+
+    def forgetful(self: Partition, topic: str, now_s: float) -> tuple[Batch, list[bytes]]:
+        prepared = prepare(self, topic, now_s)
+        assert self._in_flight is not None
+        self._in_flight.marks = {}
+        return prepared
+
+    patch.setattr(Partition, "prepare", forgetful)
+
+
+def _apply_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    commit = MemoryChangelog.commit
+
+    def late(self: MemoryChangelog, batch: Batch, timeout_s: float = 20.0) -> dict[str, int]:
+        if self.kafka.fault is Fault.ABORTED:
+            # What a store written first would hold: rows that Kafka never got.
+            self.kafka.fault = Fault.NONE
+            return {topic: end for topic, end in self.kafka.ends.items() if topic != TOPICS.rejected}
+        return commit(self, batch)
+
+    patch.setattr(MemoryChangelog, "commit", late)
+
+
+def _take_every_fetch_for_the_latest(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(MemoryFetch, "request", lambda self, partition: 0)
+
+
+def _keep_no_mark_in_the_store(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Store, "_put_marks", lambda self, write, marks: None)
+
+
+def _write_a_row_short(patch: pytest.MonkeyPatch) -> None:
+    held = Rows.apply
+
+    def short(self: Rows, cells: Cells, offset: int, now_s: float) -> object:
+        applied = held(self, cells, offset, now_s)
+        applied.touched.pop(next(iter(applied.touched)))
+        return applied
+
+    patch.setattr(Rows, "apply", short)
+
+
+MUTATIONS = (
+    Mutation("drop a mark", plain_life, _drop_a_mark),
+    Mutation("keep no mark in the store", plain_life, _keep_no_mark_in_the_store),
+    Mutation("double a delta", plain_life, _double_a_delta),
+    Mutation("swap two partners", plain_life, _swap_two_partners),
+    Mutation("swap two entries", plain_life, _swap_two_entries_of_one_row),
+    Mutation("write a row short", plain_life, _write_a_row_short),
+    Mutation("forget which beacons a row includes", life_with_a_torn_checkpoint, _forget_offsets_of_rows),
+    Mutation("forget which beacon a mark saw", life_with_a_torn_checkpoint, _mark_without_a_place),
+    Mutation("believe a torn end", life_with_a_torn_checkpoint, _believe_every_end),
+    Mutation("believe an end without its position row", life_with_a_lost_position_row, _believe_every_end),
+    Mutation("heal nothing", life_with_a_lost_position_row, _heal_nothing),
+    Mutation("take late rows for new ones", life_with_late_rows, _take_late_rows),
+    Mutation("ignore the fence", life_of_two_owners, _ignore_the_fence),
+    Mutation("take what is in already", life_with_repeated_deliveries, _take_what_is_in_already),
+    Mutation("leave a gap", life_with_repeated_deliveries, _leave_a_gap),
+    Mutation(
+        "forget the checkpoint under way", life_while_a_checkpoint_is_on_its_way, _forget_the_checkpoint_under_way
+    ),
+    Mutation("write the store first", life_with_crashes, _apply_before_the_commit),
+    Mutation("take every fetch for the latest", life_of_a_worker_that_opens_again, _take_every_fetch_for_the_latest),
+)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_guard_taken_away_turns_its_checker_red(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutation.apply(monkeypatch)
+    with pytest.raises((Red, pytest.fail.Exception)):
+        mutation.checker()
