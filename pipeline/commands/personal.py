@@ -13,7 +13,7 @@ from confluent_kafka import TopicPartition
 
 from ingest.beacon import Beacon, first_value, session_of
 from ingest.wire import UnreadableLine, decode
-from pipeline.batch import Batch, Position, is_position_key, unpack_marks
+from pipeline.batch import Batch, Position, is_position_key, unpack_seen
 from pipeline.changelog import Changelog, Lost
 from pipeline.commands.broker import ASK_S, Broker, Offsets, asking
 from pipeline.commands.letters import NoLetter, read_letter
@@ -231,7 +231,7 @@ def _delete_in(broker: Broker, partner: str, part: int) -> int:
         reading.read(topics.seen)
         keys, position = reading.rows(), reading.position()
         if keys:
-            changelog.commit(Batch([], keys, [], [], position))
+            changelog.commit(Batch([], keys, [], [], [], position))
         return len(keys)
     finally:
         changelog.close()
@@ -258,7 +258,7 @@ class _Reading:
             for message in messages:
                 key, value = message.key(), message.value()
                 if topic == self._broker.topics.seen:
-                    self._tail.read_marks(key, sum(1 for _ in unpack_marks(value)))
+                    self._tail.read_seen(key, sum(map(len, unpack_seen(value))))
                 elif is_position_key(key):
                     self._last = Position.read(value)
                     self._tail.read_position(self._last)

@@ -11,7 +11,7 @@ import pytest
 from pipeline import partition as partition_module
 from pipeline import rows as rows_module
 from pipeline.batch import Batch, Position
-from pipeline.event import Event, read_event
+from pipeline.event import Event, EventReader
 from pipeline.fetch import Records
 from pipeline.opening import _Replay
 from pipeline.partition import Partition
@@ -219,37 +219,29 @@ def _double_a_delta(patch: pytest.MonkeyPatch) -> None:
 def _swap_two_partners(patch: pytest.MonkeyPatch) -> None:
     swapped = {"1": "2", "2": "1"}
 
-    def swap(raw: bytes, by_pair: bool = False) -> Event:
-        event = read_event(raw, by_pair)
-        event.partner = swapped[event.partner]
+    read = EventReader.read
+
+    def swap(self: EventReader, raw: bytes) -> Event:
+        event = read(self, raw)
+        event.values = (f'"{swapped[event.partner]}"', *event.values[1:])
         return event
 
-    patch.setattr(partition_module, "read_event", swap)
+    patch.setattr(EventReader, "read", swap)
 
 
 def _swap_two_entries_of_one_row(patch: pytest.MonkeyPatch) -> None:
     def swap(cells: Cells, shape: Shape) -> dict[RowId, Counts]:
         added = roll_up(cells, shape)
-        entries = [row_id for row_id in added if row_id[3]]
+        entries = [row_id for row_id in added if row_id[1] == 1]
         added[entries[0]], added[entries[-1]] = added[entries[-1]], added[entries[0]]
         return added
 
-    patch.setattr(rows_module, "roll_up", swap)
+    patch.setattr(partition_module, "roll_up", swap)
 
 
 def _forget_offsets_of_rows(patch: pytest.MonkeyPatch) -> None:
     read = rows_module.read_row
     patch.setattr(rows_module, "read_row", lambda *words: replace(read(*words), offset=-1))
-
-
-def _mark_without_a_place(patch: pytest.MonkeyPatch) -> None:
-    marks = Store.marks
-
-    def elsewhere(self: Store, digests: object, low_s: int, high_s: int) -> dict[bytes, tuple[int, int]]:
-        found = marks(self, digests, low_s, high_s)  # type: ignore[arg-type]
-        return {digest: (-1, time_s) for digest, (_, time_s) in found.items()}
-
-    patch.setattr(Store, "marks", elsewhere)
 
 
 def _believe_every_end(patch: pytest.MonkeyPatch) -> None:
@@ -330,7 +322,7 @@ def _take_every_fetch_for_the_latest(patch: pytest.MonkeyPatch) -> None:
 
 
 def _keep_no_mark_in_the_store(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Store, "_put_marks", lambda self, write, marks: None)
+    patch.setattr(Store, "_put_seen", lambda self, write, marks, sessions: None)
 
 
 def _write_a_row_short(patch: pytest.MonkeyPatch) -> None:
@@ -352,7 +344,6 @@ MUTATIONS = (
     Mutation("swap two entries", plain_life, _swap_two_entries_of_one_row),
     Mutation("write a row short", plain_life, _write_a_row_short),
     Mutation("forget which beacons a row includes", life_with_a_torn_checkpoint, _forget_offsets_of_rows),
-    Mutation("forget which beacon a mark saw", life_with_a_torn_checkpoint, _mark_without_a_place),
     Mutation("believe a torn end", life_with_a_torn_checkpoint, _believe_every_end),
     Mutation("believe an end without its position row", life_with_a_lost_position_row, _believe_every_end),
     Mutation("heal nothing", life_with_a_lost_position_row, _heal_nothing),
