@@ -258,7 +258,8 @@ class _Reading:
             for message in messages:
                 key, value = message.key(), message.value()
                 if topic == self._broker.topics.seen:
-                    self._tail.read_seen(key, sum(map(len, unpack_seen(value))))
+                    marks, sessions = unpack_seen(value)
+                    self._tail.read_seen(key, len(marks) + len(sessions))
                 elif is_position_key(key):
                     self._last = Position.read(value)
                     self._tail.read_position(self._last)
