@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PURE := $(wildcard tests/house tests/deploy tests/ingest tests/pipeline tests/report)
 CODE := $(wildcard ingest pipeline deploy tests)
 # In the order of how soon they tell: seconds first, minutes last.
-TESTS := $(PURE) $(wildcard tests/line tests/browser tests/e2e)
+TESTS := $(PURE) $(wildcard tests/line tests/manifests tests/browser tests/e2e)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
