@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PURE := $(wildcard tests/house tests/deploy tests/ingest tests/pipeline tests/report)
 CODE := $(wildcard ingest pipeline deploy tests)
 # In the order of how soon they tell: seconds first, minutes last.
-TESTS := $(PURE) $(wildcard tests/line tests/browser tests/e2e)
+TESTS := $(PURE) $(wildcard tests/line tests/manifests tests/browser tests/e2e tests/chaos)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -39,8 +39,9 @@ test: $(VENV)/dev.stamp ## Everything: check, the line in memory, a browser, rea
 	@$(BIN)/python -m pytest $(TESTS)
 
 .PHONY: chaos
-chaos: $(VENV)/dev.stamp ## Only the faults, drawn by SEED, for MINUTES (1)
-	@$(BIN)/python -m pytest -s tests/e2e/test_workers_under_faults.py
+chaos: $(VENV)/dev.stamp ## Only the faults, drawn by SEED, against the whole line, for MINUTES (MINUTES=6 SEED=1)
+	@sh deploy/local/test-tools.sh
+	@exec $(BIN)/python -m tests.chaos --minutes $${MINUTES:-6} --seed $${SEED:-1}
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp ## Ingest against bare aiohttp, worker against the raw loop, as ratios

@@ -68,9 +68,7 @@ def hold(folder: Path) -> int:
     return lock
 
 
-def python(
-    settings: Settings, *arguments: str, port: int, host: str = "127.0.0.1", **environment: str
-) -> Launch:
+def python(settings: Settings, *arguments: str, port: int, host: str = "127.0.0.1", **environment: str) -> Launch:
     """Return the start of one of our own modules, which answers /ready on this port."""
     reached = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     return Launch(

@@ -99,9 +99,7 @@ class Node:
         tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", str(settings))
         done = subprocess.run((*_java(), *tool), capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise NotFetched(
-                f"Kafka could not format {self.folder}: {done.stderr.strip() or done.stdout.strip()}"
-            )
+            raise NotFetched(f"Kafka could not format {self.folder}: {done.stderr.strip() or done.stdout.strip()}")
         formatted.write_text(cluster)
 
     def _settings(self, controller_port: int) -> str:

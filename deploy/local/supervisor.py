@@ -114,6 +114,4 @@ class Supervisor:
         delay = BACKOFF_SECONDS[min(deaths, len(BACKOFF_SECONDS) - 1)]
         self._deaths[child.name] = deaths + 1
         self._due[child.name] = now + delay
-        self._say(
-            f"{child.name} ended ({how_it_ended(code or 0)}), is started again in {delay} s; see {child.log}"
-        )
+        self._say(f"{child.name} ended ({how_it_ended(code or 0)}), is started again in {delay} s; see {child.log}")

@@ -129,21 +129,23 @@ class Channel:
 class Live:
     """All channels."""
 
-    def __init__(self, desk: Desk, every_seconds: float, at_a_time: int = 2) -> None:
+    def __init__(self, desk: Desk, every_seconds: float) -> None:
         self._desk = desk
         self._every = every_seconds
-        self._turns = asyncio.Semaphore(at_a_time)
+        self._turns = asyncio.Semaphore(desk.at_a_time)
         self._channels: dict[Asked, Channel] = {}
         self.readers = 0
 
-    async def join(self, asked: Asked, key: str) -> Channel:
+    async def join(self, asked: Asked) -> Channel:
         """Return the channel of a question, made where there is none.
 
         Raises:
             Refused: the question has no answer.
         """
         if asked not in self._channels:
-            query, entry, head = await self._now(asked, key)
+            # Streams wait for their turn, however many: an EventSource that is refused never comes back.
+            async with self._turns:
+                query, entry, head = await self._now(asked)
             first = version_of(query, entry, None)
             channel = self._channels.setdefault(asked, Channel(asked, query, entry, first, head))
             if channel.task is None:
@@ -163,10 +165,10 @@ class Live:
             if channel.task is not None:
                 channel.task.cancel()
 
-    async def _now(self, asked: Asked, key: str) -> tuple[Query, Entry, bytes]:
+    async def _now(self, asked: Asked) -> tuple[Query, Entry, bytes]:
         query = asked.at(int(self._desk.clock()))
         fresh = self._desk.freshness(query.until)
-        entry = await self._desk.answer(query, key)
+        entry = await self._desk.answer(query, "live")
         return query, entry, orjson.dumps(answer.head(query, fresh))
 
     async def _follow(self, channel: Channel) -> None:
@@ -174,9 +176,10 @@ class Live:
             changed = self._desk.changed
             try:
                 async with self._turns:
-                    channel.take(*await self._now(channel.asked, "live"))
+                    channel.take(*await self._now(channel.asked))
             except Refused as refused:
-                if refused.problem.status < 500:
+                # Not yet, or busy: the next turn may be luckier.
+                if refused.problem.status not in (429, 503):
                     channel.fail(refused)
                     return
             await asyncio.sleep(self._every)

@@ -52,14 +52,16 @@ class Streams:
             raise bad_value("format", "csv", "A stream is JSON.")
         if asked.shape.limit > MOST_LIVE_ROWS:
             raise bad_value("limit", str(asked.shape.limit), f"A stream shows {MOST_LIVE_ROWS} rows at most.")
-        if self.live.readers >= self.most or (caller.key and self.by_key[caller.key] >= self.per_key):
+        if self.by_key.total() >= self.most or (caller.key and self.by_key[caller.key] >= self.per_key):
             raise Refused(FULL)
-        channel = await self.live.join(asked, caller.key)
         self.by_key[caller.key] += 1
         try:
-            return await self._stream(request, caller, channel, rates)
+            channel = await self.live.join(asked)
+            try:
+                return await self._stream(request, caller, channel, rates)
+            finally:
+                self.live.leave(channel)
         finally:
-            self.live.leave(channel)
             self.by_key[caller.key] -= 1
             self.by_key += Counter()
 

@@ -70,9 +70,14 @@ class Reader:
                 answer = await self.ask("1h", "")
             except NoAnswer:
                 return False
-            return (answer["countedThrough"] or 0) * 1000 >= moment_ms
+            through.append((answer["countedThrough"] or 0) * 1000)
+            return through[-1] >= moment_ms
 
-        return await until(is_counted, seconds, f"the report has counted through {moment_ms}", every=0.2)
+        through: list[float] = []
+        try:
+            return await until(is_counted, seconds, f"the report has counted through {moment_ms}", every=0.2)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; it has through {through[-1:]}") from late
 
 
 def rows_of(window: str, answer: dict[str, Any]) -> Table:

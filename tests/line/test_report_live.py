@@ -33,6 +33,7 @@ class Reader:
         async with asyncio.timeout(10):
             while True:
                 block = (await self.content.readuntil(b"\n\n")).decode()
+                assert block, "the stream has ended"
                 fields = dict(line.partition(": ")[::2] for line in block.splitlines() if not line.startswith(":"))
                 if fields.get("event") in kinds:
                     return Event(fields["event"], fields.get("id", ""), orjson.loads(fields["data"]))
@@ -223,3 +224,14 @@ async def test_streams_end_when_the_report_does(tmp_path: Path) -> None:
             await stage.site.streams.close()
             async with asyncio.timeout(10):
                 await reader.content.read()
+
+
+async def test_many_streams_at_once_wait_for_their_first_answer(tmp_path: Path) -> None:
+    async with report(tmp_path, concurrent_per_key=1, waiting_per_key=0) as stage:
+        await entries(stage, 1)
+
+        async def first(limit: int) -> str:
+            async with stream(stage, f"{LIVE}&limit={limit}") as reader:
+                return (await reader.event("answer")).kind
+
+        assert await asyncio.gather(*(first(limit) for limit in range(1, 60))) == ["answer"] * 59

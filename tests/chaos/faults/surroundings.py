@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import random
-import subprocess
+import resource
 import time
 from pathlib import Path
 
@@ -64,8 +65,11 @@ class NoDescriptors(OnOne):
     number, name, of, seconds = 25, "no file descriptors", INGESTS, (3, 6)
 
     async def inject(self, stage: Stage) -> None:
-        self._pid = stage.processes[self.target].pid
-        self._limit("32:32768")
+        pid = self._pid = stage.processes[self.target].pid
+        self._before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        # A few more than it has open, so that the first idle ones are let in.
+        taken = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (taken + 4, self._before[1]))
         port = int(stage.processes[self.target].url.rsplit(":", 1)[1])
         self._idle: list[asyncio.StreamWriter] = []
         for _ in range(IDLE_SOCKETS):
@@ -76,13 +80,12 @@ class NoDescriptors(OnOne):
             self._idle.append(writer)
 
     async def heal(self, stage: Stage) -> None:
-        self._limit("32768:32768")
+        with contextlib.suppress(ProcessLookupError):
+            # It may have ended for want of descriptors; a new one has its own limit.
+            resource.prlimit(self._pid, resource.RLIMIT_NOFILE, self._before)
         for writer in self._idle:
             writer.transport.abort()
         await super().heal(stage)
-
-    def _limit(self, limit: str) -> None:
-        subprocess.run(("prlimit", f"--pid={self._pid}", f"--nofile={limit}"), check=False)
 
 
 class Poison(Fault):

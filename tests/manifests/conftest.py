@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.deploy import checkers
+from tests.manifests import checkers
 
 
 @pytest.fixture(scope="session")

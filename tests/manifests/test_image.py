@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.checkers import DEPLOY, REPO, check, python_tool, refuses
+from tests.manifests.checkers import DEPLOY, REPO, check, python_tool, refuses
 
 DOCKERFILE = DEPLOY / "Dockerfile"
 ROLES = {

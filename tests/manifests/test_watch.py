@@ -12,12 +12,12 @@ import pytest
 
 from deploy.grafana.__main__ import written
 from pipeline.__main__ import cli
-from tests.deploy.checkers import DEPLOY, REPO, check, documents, go_tool, refuses
-from tests.deploy.exported import series
-from tests.deploy.promql import grouping, read
+from tests.manifests.checkers import DEPLOY, REPO, check, documents, go_tool, refuses
+from tests.manifests.exported import series
+from tests.manifests.promql import grouping, read
 
 RULES = sorted((DEPLOY / "prometheus" / "rules").glob("*.yaml"))
-TESTS = sorted((REPO / "tests" / "deploy" / "prometheus").glob("*.yaml"))
+TESTS = sorted((REPO / "tests" / "manifests" / "prometheus").glob("*.yaml"))
 RUNBOOKS = DEPLOY / "runbooks"
 # What others say of our machines, named with who says it.
 OF_OTHERS = {

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.checkers import DEPLOY, check, go_tool, refuses
-from tests.deploy.known_settings import start
+from tests.manifests.checkers import DEPLOY, check, go_tool, refuses
+from tests.manifests.known_settings import start
 
 OURS = ("topics", "keys", "ingest-1", "ingest-2", "worker-1", "worker-2", "report-1", "report-2")
 COMPOSE = DEPLOY / "compose.yaml"

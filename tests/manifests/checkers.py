@@ -16,9 +16,9 @@ READ_YAML = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(sy
 def install() -> None:
     """Install what is missing; the second time this takes no time."""
     done = subprocess.run(
-        [str(REPO / "tests" / "deploy" / "install-tools")], capture_output=True, text=True, check=False
+        [str(REPO / "tests" / "manifests" / "install-tools")], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, f"tests/deploy/install-tools failed:\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"tests/manifests/install-tools failed:\n{done.stdout}{done.stderr}"
 
 
 def check(*command: str | Path, given: str | None = None, folder: Path = REPO) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.checkers import DEPLOY, check, refuses
-from tests.deploy.known_settings import start
+from tests.manifests.checkers import DEPLOY, check, refuses
+from tests.manifests.known_settings import start
 
 UNITS = DEPLOY / "systemd"
 SERVICES = sorted(unit.name for unit in UNITS.glob("*.service"))

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ingest.process import _FINISH_SECONDS, _LAST_WORD_SECONDS
-from tests.deploy.checkers import DEPLOY, TOOLS, check, documents, go_tool, python_tool, refuses
-from tests.deploy.known_settings import start
+from tests.manifests.checkers import DEPLOY, TOOLS, check, documents, go_tool, python_tool, refuses
+from tests.manifests.known_settings import start
 
 OVERLAYS = ("production", "plaintext")
 # The oldest Kubernetes that knows all that is used (a preStop that sleeps), and the newest that is known here.

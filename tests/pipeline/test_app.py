@@ -1,0 +1,72 @@
+"""The line of a worker as it is put together: what Faust is allowed to do, and that its agent never raises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.app import Line
+from pipeline.config import KafkaSettings, LineSettings, WorkerSettings
+from pipeline.fetch import Transport
+
+
+@pytest.fixture
+def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    monkeypatch.setattr("pipeline.fetch.RdConsumer", lambda settings: SimpleNamespace(close=lambda: None))
+    yield Line(
+        KafkaSettings(bootstrap="a:1,b:2"), LineSettings(topic_prefix="t-", data_dir=tmp_path), WorkerSettings(id="w")
+    )
+
+
+def test_fausts_web_server_which_shows_tables_to_everybody_is_off(line: Line) -> None:
+    assert line.app.conf.web_enabled is False
+    assert line.app.conf.topic_allow_declare is False
+
+
+def test_every_name_of_the_line_has_its_prefix(line: Line) -> None:
+    assert (line.group, line.app.conf.id, line.topics.beacons) == ("t-pipeline", "t-pipeline", "t-beacons")
+    assert [str(url) for url in line.app.conf.broker] == ["kafka://a:1", "kafka://b:2"]
+
+
+def test_beacons_come_through_our_fetch(line: Line) -> None:
+    assert isinstance(line.app.transport, Transport)
+    assert line.app.transport._fetch is line.fetch
+
+
+def test_state_lies_in_the_workers_own_folder(line: Line, tmp_path: Path) -> None:
+    assert line.owner._place.state_dir == tmp_path / "state" / "w"
+    assert (tmp_path / "state" / "w").is_dir()
+
+
+def test_one_agent_counts(line: Line) -> None:
+    assert list(line.app.agents) == ["count"]
+
+
+async def test_the_agent_hands_every_event_with_its_acknowledgement_to_the_owner(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Any] = []
+
+    async def take(number: int, records: Any, acknowledge: Any) -> None:
+        taken.append((number, records, acknowledge))
+
+    events = [
+        SimpleNamespace(message=SimpleNamespace(partition=3), value="first", ack="ack-1"),
+        SimpleNamespace(message=SimpleNamespace(partition=0), value="second", ack="ack-2"),
+    ]
+
+    class Stream:
+        def noack(self) -> Stream:
+            return self
+
+        async def events(self) -> Any:
+            for event in events:
+                yield event
+
+    monkeypatch.setattr(line.owner, "take", take)
+    await line.app.agents["count"].fun(Stream())
+    assert taken == [(3, "first", "ack-1"), (0, "second", "ack-2")]
