@@ -18,6 +18,7 @@ BATCH = Batch(
     rows=[(b"row-1", b"{}"), (b"row-2", b"{}")],
     expired=[b"old"],
     marks=[(b"m" * 16, 1, 2)] * (MARKS_PER_RECORD + 1),
+    sessions=[],
     dead=[(b"fault", b"letter")],
     position=Position(previous=3, offset=9, rows=2, marks=MARKS_PER_RECORD + 1),
 )
@@ -100,7 +101,7 @@ def test_a_commit_says_where_the_changelog_goes_on(changelog: Changelog) -> None
     after = changelog.commit(BATCH)
     assert set(after) == {TOPICS.windows, TOPICS.seen}
     assert after[TOPICS.windows] > 100 < after[TOPICS.seen]
-    quiet = Batch([], [], [], [], Position(previous=9, offset=10))
+    quiet = Batch([], [], [], [], [], Position(previous=9, offset=10))
     assert changelog.commit(quiet)[TOPICS.seen] == after[TOPICS.seen]
 
 
