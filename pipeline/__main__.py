@@ -24,6 +24,7 @@ SECTIONS = {
         "export": "pipeline.commands.personal:export",
         "erase": "pipeline.commands.personal:erase",
         "import": "pipeline.commands.importing:import_",
+        "history": "pipeline.commands.history:history",
         "backup": "pipeline.commands.backups:backup",
         "restore": "pipeline.commands.backups:restore",
     },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -42,7 +41,6 @@ class WorkerMetrics:
             ["cause"],
             registry=self.registry,
         )
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def watch(self, held: Callable[[], dict[int, Partition]]) -> None:
         """Show the ledger and position of the open partitions."""
@@ -61,11 +59,6 @@ class WorkerMetrics:
     def given_up(self, number: int, cause: str) -> None:
         """Count a partition that was forgotten."""
         self._given_up.labels(cause).inc()
-
-    def keep(self, task: asyncio.Task[None]) -> None:
-        """Hold a task until it is done."""
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 class _Ledgers:

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 RECORDS_A_TURN = 200
 REOPEN_FIRST_S = 0.5
 REOPEN_MOST_S = 5.0
+# How long the end waits for a partition that is just being opened, or closed for a doubt.
+CLOSE_S = 5.0
 
 
 class Owner:
@@ -45,6 +47,7 @@ class Owner:
         self._assigned: set[int] = set()
         self._open: dict[int, Owned] = {}
         self._opening: dict[int, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._refused: set[int] = set()
         self._threads = ThreadPoolExecutor(64, thread_name_prefix="partition")
 
@@ -77,9 +80,12 @@ class Owner:
     async def close(self) -> None:
         """Write what is folded and give everything up."""
         self._assigned = set()
+        await asyncio.gather(*(self._give_up(number) for number in list(self._open)))
+        # What is being opened now closes itself again, for it is not assigned any more.
+        if under_way := [*self._opening.values(), *self._ending]:
+            await asyncio.wait(under_way, timeout=CLOSE_S)
         for task in list(self._opening.values()):
             task.cancel()
-        await asyncio.gather(*(self._give_up(number) for number in list(self._open)))
         self._threads.shutdown(wait=False)
 
     async def _write_rest(self, owned: Owned) -> None:
@@ -169,7 +175,9 @@ class Owner:
             if number in self._assigned and number not in self._opening and number not in self._open:
                 self._begin_opening(number, REOPEN_FIRST_S)
 
-        self._metrics.keep(asyncio.get_running_loop().create_task(reopen()))
+        task = asyncio.get_running_loop().create_task(reopen())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     # -- feeding
 

@@ -33,9 +33,13 @@ def topic_plans(line: LineSettings, dedupe_horizon_s: int) -> list[TopicPlan]:
     """Return the topics of a line with their settings (design section 2)."""
     topics = Topics.of(line.topic_prefix, line.state)
     in_sync = str(max(1, line.replication - 1))
-    everywhere = {"min.insync.replicas": in_sync, "unclean.leader.election.enable": "false"}
-    # Broker time: no client's clock decides what retention removes.
-    delete = everywhere | {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
+    # Broker time: no client's clock decides what retention removes, or which version of a row is the newer one.
+    everywhere = {
+        "min.insync.replicas": in_sync,
+        "unclean.leader.election.enable": "false",
+        "message.timestamp.type": "LogAppendTime",
+    }
+    delete = everywhere | {"cleanup.policy": "delete"}
     compact = everywhere | {"cleanup.policy": "compact", "delete.retention.ms": str(7 * DAY_MS)}
     return [
         TopicPlan(topics.beacons, line.partitions, delete | {"retention.ms": str(7 * DAY_MS)}),

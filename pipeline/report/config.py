@@ -21,7 +21,7 @@ class ReportSettings(BaseSettings):
     session_key: Path | None = Field(None, description="signs sessions; default beside the store")
     session_hours: int = Field(12, ge=1, description="a browser session ends after this")
     public_origin: str = Field("", description="https://host that browsers see; makes cookies Secure")
-    readers: int = Field(2, ge=1, le=32, description="threads that read the store")
+    readers: int = Field(6, ge=1, le=64, description="threads that read the store; more than two keys may fill")
     deadline_ms: int = Field(5000, ge=100, description="a query that takes longer is refused (422)")
     concurrent_per_key: int = Field(2, ge=1, description="queries of one key read at a time; more wait")
     waiting_per_key: int = Field(32, ge=0, description="queries of one key that may wait; more get 429")

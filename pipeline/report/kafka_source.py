@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
@@ -51,13 +50,14 @@ class WindowsSource:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",
+                "auto.offset.reset": "error",
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 100,
                 "queued.max.messages.kbytes": 32_768,
             }
         )
         self._identity: Identity | None = None
+        self._first: dict[int, int] = {}
         self._behind: set[int] = set()
         self._started = False
         self._check_at = 0.0
@@ -67,6 +67,7 @@ class WindowsSource:
         try:
             found, partitions = topic_id(self._admin, self._topic)
             ends = offsets(self._admin, self._topic, partitions, OffsetSpec.latest())
+            self._first = offsets(self._admin, self._topic, partitions, OffsetSpec.earliest())
         except KafkaException as error:
             raise StartAgain(f"topic {self._topic} cannot be asked for ({error})") from error
         self._identity = Identity(found, ends)
@@ -77,9 +78,8 @@ class WindowsSource:
         if self._identity is None:
             raise StartAgain("the topic is not known yet")
         parts = self._identity.ends
-        self._consumer.assign(
-            [TopicPartition(self._topic, part, next_offsets.get(part, OFFSET_BEGINNING)) for part in parts]
-        )
+        starts = {part: max(first, next_offsets.get(part, 0)) for part, first in self._first.items()}
+        self._consumer.assign([TopicPartition(self._topic, part, offset) for part, offset in starts.items()])
         self._behind = set(parts)
         self._started = True
         self._check_at = time.monotonic() + CHECK_TOPIC_EVERY_SECONDS

@@ -78,7 +78,9 @@ def rows_of(line: Line, state: str | None = None) -> dict[bytes, Counts]:
     rows: dict[bytes, Counts] = {}
     for messages in broker.read(topic, broker.starts(topic), broker.ends(topic, committed=True)):
         for message in messages:
-            if not is_position_key(message.key()):
+            if message.value() is None:
+                rows.pop(message.key(), None)
+            elif not is_position_key(message.key()):
                 rows[message.key()] = json.loads(message.value())
     return {key: {name: count for name, count in row.items() if name != "offset"} for key, row in rows.items()}
 

@@ -21,7 +21,6 @@ def options(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="the same, for make: ONLY=name")
     parser.add_argument("--quick", action="store_true", help="a quarter of the beacons, seconds instead of minutes")
     parser.add_argument("--runs", type=int, default=0, help="alternating runs of each contender (5; quick: 1)")
-    parser.add_argument("--port", type=int, default=24000, help="first of 100 ports on 127.0.0.1")
     parser.add_argument("--out", type=Path, default=BUILD / "bench.json")
     parser.add_argument("--folder", type=Path, default=BUILD / "bench", help="emptied at the start")
     chosen = parser.parse_args(words)
@@ -36,7 +35,7 @@ def main(words: list[str]) -> int:
     chosen = options(words)
     shutil.rmtree(chosen.folder, ignore_errors=True)
     chosen.folder.mkdir(parents=True)
-    session = Session(chosen.folder, chosen.port, chosen.runs or (1 if chosen.quick else 5), chosen.quick)
+    session = Session(chosen.folder, chosen.runs or (1 if chosen.quick else 5), chosen.quick)
     failed = []
     try:
         for name in chosen.benches:

@@ -32,11 +32,11 @@ class Broker:
             self.process.wait()
 
 
-def start(folder: Path, port: int) -> Broker:
+def start(folder: Path) -> Broker:
     """Start the Kafka that `make run` starts, with an empty log in `folder`, and wait until it answers."""
     shutil.rmtree(folder, ignore_errors=True)
     local.fetch()
-    node = local.Node(folder, port)
+    node = local.Node(folder, local.free_port())
     with (folder.parent / "kafka.log").open("wb") as log:
         process = subprocess.Popen(node.command(), stdout=log, stderr=log)
     deadline = time.monotonic() + 60

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
+from deploy.local.kafka import free_port
 from pipeline.config import KafkaSettings
 from tests.load import broker as kafka
 from tests.load.dataset import Counts, dump
@@ -91,7 +92,7 @@ def forget(session: Session, prefix: str) -> None:
 
 def ready(session: Session, prefix: str, settings: dict[str, str]) -> None:
     """Start a worker on a line, let it become ready, and stop it."""
-    port = session.port + 10
+    port = free_port()
     with process(session, ["pipeline", "worker"], prefix, settings | {"WORKER_PORT": str(port)}, "worker") as running:
         wait_ready(running, port, 300)
 
@@ -106,7 +107,7 @@ def count_all(session: Session, name: str, loaded: Loaded, settings: dict[str, s
 
 def count_on(session: Session, name: str, loaded: Loaded, settings: dict[str, str], prefix: str, out: Path) -> Run:
     """Let a worker of a line count what is loaded, on top of what its state holds; write its counts to `out`."""
-    port = session.port + 10
+    port = free_port()
     with process(session, ["pipeline", "worker"], prefix, settings | {"WORKER_PORT": str(port)}, "worker") as running:
         wait_ready(running, port, 300)
         before = idle_cpu_seconds(running.pid)

@@ -23,7 +23,6 @@ class Session:
     """One run of the benches."""
 
     folder: Path
-    port: int
     runs: int
     quick: bool
     rows: list[Row] = field(default_factory=list)
@@ -36,7 +35,7 @@ class Session:
     def broker(self) -> kafka.Broker:
         """The broker of this run, started when it is first asked for."""
         if self._broker is None:
-            self._broker = kafka.start(self.folder / "kafka", self.port)
+            self._broker = kafka.start(self.folder / "kafka")
         return self._broker
 
     def stop(self) -> None:

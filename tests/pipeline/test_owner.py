@@ -523,3 +523,41 @@ async def test_entries_bounded_stay_bounded_over_owners(world: World) -> None:
         await worker.owner.close()
     entries = {entry: counts["plays"] for (name, _, _, entry), counts in world.table().items() if name == "10s"}
     assert entries == {None: 12, "e0": 4, "e1": 4, "(other)": 4}
+
+
+async def test_closing_while_a_partition_is_being_opened_leaves_nothing_open(world: World) -> None:
+    worker = world.worker()
+    world.gate.clear()
+    await worker.owner.assign([0])
+    await until(lambda: world.opening_now == 1)
+    closing = asyncio.create_task(worker.owner.close())
+    await asyncio.sleep(0)
+    world.gate.set()
+    await closing
+    # Its folder is free: another worker in the same place can open it.
+    again = world.worker()
+    await again.assigned(0)
+    await again.owner.close()
+
+
+async def test_closing_after_a_doubt_leaves_nothing_open(world: World) -> None:
+    worker = world.worker()
+    await worker.assigned(0)
+    await worker.pump(0, 3)
+    world.kafka[0].fault = Fault.ABORTED
+    await worker.written()
+    await worker.owner.close()
+    again = world.worker()
+    await again.assigned(0)
+    await again.caught_up()
+    assert world.table() == TRUTH
+    await again.owner.close()
+
+
+async def test_an_opening_that_hangs_does_not_hold_up_the_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.owner.CLOSE_S", 0.01)
+    worker = world.worker()
+    world.gate.clear()
+    await worker.owner.assign([0])
+    await until(lambda: world.opening_now == 1)
+    await asyncio.wait_for(worker.owner.close(), 5)

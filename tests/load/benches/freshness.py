@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 
+from deploy.local.kafka import free_port
 from tests.load import broker as kafka
 from tests.load import ours, probe, state
 from tests.load.benches.ingest import queries_file
@@ -25,7 +26,7 @@ def bench(session: Session) -> None:
     seconds = 20 if session.quick else 300
     number = RATE * seconds
     queries = queries_file(session, number)
-    ports = {"ingest": session.port + 30, "worker": session.port + 31, "report": session.port + 32}
+    ports = {name: free_port() for name in ("ingest", "worker", "report")}
     state.make_topics(session, PREFIX)
     with ExitStack() as stack:
         running = {}

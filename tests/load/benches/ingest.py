@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.local.kafka import free_port
 from tests.load import broker as kafka
 from tests.load import ours
 from tests.load.dataset import Shape, beacons
@@ -28,6 +29,7 @@ from tests.load.table import Goal, Row
 HERE = Path(__file__).parents[1]
 CONNECTIONS = 1024
 PREFIX = "ingest-"
+CONTENDERS = ("ingest", "bare aiohttp", "node http", "nginx return 200")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,23 +118,21 @@ def queries_file(session: Session, number: int) -> Path:
     return path
 
 
-def servers(session: Session, stack: ExitStack) -> dict[str, Server]:
-    """Start all contenders that this machine has."""
-    port = session.port + 20
-    found = {
-        "ingest": stack.enter_context(ingest(session, port)),
-        "bare aiohttp": stack.enter_context(
-            peer(session, "bare", [sys.executable, str(HERE / "peers" / "bare.py"), str(port + 1)], port + 1)
-        ),
+def servers(session: Session, stack: ExitStack, names: tuple[str, ...] = CONTENDERS) -> dict[str, Server]:
+    """Start those of the contenders that this machine has."""
+    settings = session.folder / "nginx.conf"
+    nginx = free_port()
+    settings.write_text((HERE / "peers" / "nginx.conf").read_text().replace("PORT", str(nginx)))
+    commands = {
+        "bare aiohttp": (free_port(), [sys.executable, str(HERE / "peers" / "bare.py"), "PORT"]),
+        "node http": (free_port(), ["node", str(HERE / "peers" / "bare.js"), "PORT"]),
+        "nginx return 200": (nginx, ["nginx", "-p", str(session.folder), "-c", str(settings)]),
     }
-    if shutil.which("node"):
-        command = ["node", str(HERE / "peers" / "bare.js"), str(port + 2)]
-        found["node http"] = stack.enter_context(peer(session, "node", command, port + 2))
-    if shutil.which("nginx"):
-        settings = session.folder / "nginx.conf"
-        settings.write_text((HERE / "peers" / "nginx.conf").read_text().replace("PORT", str(port + 3)))
-        command = ["nginx", "-p", str(session.folder), "-c", str(settings)]
-        found["nginx return 200"] = stack.enter_context(peer(session, "nginx", command, port + 3))
+    found = {"ingest": stack.enter_context(ingest(session, free_port()))}
+    for name, (port, words) in commands.items():
+        if name in names and shutil.which(words[0]):
+            command = [str(port) if word == "PORT" else word for word in words]
+            found[name] = stack.enter_context(peer(session, name.split()[0], command, port))
     return found
 
 
@@ -204,7 +204,7 @@ def _open_rows(session: Session, found: dict[str, Server], rate: float, seconds:
 
 def _two_processes(session: Session, one: Load, seconds: int) -> None:
     loads = []
-    with ingest(session, session.port + 25, 2) as server:
+    with ingest(session, free_port(), 2) as server:
         closed(session, server, 2)
         for _ in range(min(3, session.runs)):
             loads.append(closed(session, server, seconds))

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Iterator
 
+from deploy.local.kafka import free_port
 from tests.load import ours, state
 from tests.load.measure import cpu_seconds, peak_mib
 from tests.load.session import PARTITIONS, Session
@@ -51,7 +52,7 @@ def bench(session: Session) -> None:
 
 def _start(session: Session, wipe: bool) -> tuple[float, float, float, float]:
     """Return CPU seconds, wall seconds and MiB until ready, and seconds the slowest partition took to open."""
-    folder, port = session.folder / PREFIX, session.port + 10
+    folder, port = session.folder / PREFIX, free_port()
     if wipe:
         shutil.rmtree(folder, ignore_errors=True)
     log = session.log("start")

@@ -1,0 +1,108 @@
+"""Rows of topic `windows` become rows of a warehouse: the newest of each key, however often and in whatever order."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import duckdb
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.catalog import METRICS
+from pipeline.commands.history import _merge
+from pipeline.commands.warehouse import COLUMNS, HISTORY, METRIC_NAMES, Row, day_of, newest, warehouse_row
+
+START = 1_795_000_000 // 3600 * 3600
+NOW_S = START + 7200.0
+SQL = (Path(__file__).parents[3] / "deploy/history/clickhouse.sql").read_text()
+
+
+def key(window: str = "1h", entry: str | None = None, start: int = START) -> bytes:
+    words: dict[str, object] = {"window": window, "start": start, "set": "partner", "partnerId": "7"}
+    if entry is not None:
+        words |= {"set": "entry", "entryId": entry}
+    return orjson.dumps(words | {"partition": 3})
+
+
+def row(entry: str, version: int, plays: int, deleted: int = 0) -> Row:
+    found = warehouse_row(key(entry=entry), orjson.dumps({"plays": plays, "offset": 1}), version, NOW_S)
+    assert found is not None
+    return found | {"deleted": deleted}
+
+
+def test_an_hour_row_has_every_metric_and_its_version() -> None:
+    found = warehouse_row(key(entry="1_x"), b'{"plays":2,"bufferTime":1500,"entryRows":9,"offset":77}', 42, NOW_S)
+    zeros = dict.fromkeys(METRIC_NAMES, 0)
+    assert found == {
+        "window": "1h",
+        "start": START,
+        "set": "entry",
+        "partnerId": "7",
+        "entryId": "1_x",
+        "partition": 3,
+        **(zeros | {"plays": 2, "bufferTime": 1500}),
+        "version": 42,
+        "deleted": 0,
+    }
+    assert tuple(found) == COLUMNS
+
+
+def test_rows_of_short_windows_stay_in_kafka() -> None:
+    assert [warehouse_row(key(window), b'{"plays":1,"offset":1}', 1, NOW_S) for window in ("10s", "1m")] == [None, None]
+
+
+def test_a_row_whose_retention_is_over_stays_and_one_that_was_erased_goes() -> None:
+    #  start ---- 1 h ---- 400 days ----| retention is over
+    over = START + 3600 + HISTORY["1h"].keep_seconds + 1.0
+    assert warehouse_row(key(), None, 5, over) is None
+    erased = warehouse_row(key(), None, 5, NOW_S)
+    assert erased is not None
+    assert (erased["deleted"], erased["plays"], erased["version"]) == (1, 0, 5)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=20), st.randoms())
+def test_of_each_key_the_newest_counts_in_any_order(versions: list[tuple[str, int]], shuffled: object) -> None:
+    rows = [row(entry, version, plays=version) for entry, version in versions]
+    mixed = rows[:]
+    shuffled.shuffle(mixed)  # type: ignore[attr-defined]
+    highest = {entry: max(version for name, version in versions if name == entry) for entry, _ in versions}
+    assert {found["entryId"]: found["version"] for found in newest(mixed)} == highest
+
+
+def test_a_day_begins_at_midnight_utc() -> None:
+    midnight = 1_795_046_400
+    days = [day_of({"start": start}) for start in (midnight - 1, midnight)]
+    assert days == ["2026-11-18", "2026-11-19"]
+
+
+def held(path: Path) -> list[tuple[str, int, int]]:
+    return sorted(duckdb.read_parquet(str(path)).project("entryId, plays, version").fetchall())
+
+
+def test_a_parquet_file_holds_one_row_a_key_whatever_is_merged_again(tmp_path: Path) -> None:
+    path = tmp_path / "it's a day.parquet"
+    first, second = [row("a", 1, 10), row("b", 1, 20)], [row("a", 2, 11), row("c", 2, 30)]
+    _merge(path, first)
+    _merge(path, second)
+    once = held(path)
+    _merge(path, second)
+    _merge(path, first)
+    assert once == held(path) == [("a", 11, 2), ("b", 20, 1), ("c", 30, 2)]
+    _merge(path, [row("b", 3, 0, deleted=1)])
+    assert held(path) == [("a", 11, 2), ("c", 30, 2)]
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_clickhouse_keeps_and_sums_every_metric_of_the_catalog(metric: object) -> None:
+    name = metric.name  # type: ignore[attr-defined]
+    wanted = (f"    {name} UInt64,", f"    JSONExtractUInt(value, '{name}') AS {name},", f"    sum({name}) AS {name}")
+    assert [SQL.count(text) for text in wanted] == [1, 1, 2]
+
+
+def test_clickhouse_keeps_every_column_and_every_window_that_a_warehouse_gets() -> None:
+    table = SQL[SQL.index("EXISTS history\n") : SQL.index("ENGINE = ReplacingMergeTree")]
+    assert tuple(re.findall(r"^    (\w+) ", table, re.MULTILINE)) == COLUMNS
+    assert "IN (" + ", ".join(f"'{name}'" for name in HISTORY) + ")" in SQL
