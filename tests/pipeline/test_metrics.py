@@ -13,7 +13,7 @@ from tests.pipeline.lines import play
 
 
 def test_the_ledger_of_every_open_partition_is_shown() -> None:
-    with living([[Sent()], [Sent()], [Sent(kind=10_002)]]) as life:
+    with living([[Sent()], [Sent()], [Sent(kind=4_711)]]) as life:
         life.log.append(play(partner="x"))
         life.finish()
         metrics = WorkerMetrics()
