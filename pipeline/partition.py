@@ -65,6 +65,9 @@ class Partition:
         self._heal_until = heal_until
         self._is_stale = False
         self._time = position.time
+        # The line's own time as far as the worker's clock agrees: one clock that is ahead, here or at an ingest,
+        # expires no row and forgets no mark. Nothing expires before the first checkpoint.
+        self._now_s = 0.0
         self._pending = Pending()
         self._in_flight: Pending | None = None
         self._rows = Rows(number, store, rules)
@@ -185,7 +188,7 @@ class Partition:
         added = roll_up(pending.cells, self._rules.shape)
         if pending.firsts is not None:
             pending.firsts.roll_up(added, self._rules.shape)
-        applied = self._rows.apply(added, offset, self._time / 1000)
+        applied = self._rows.apply(added, offset, self._now_s)
         pending.cells, pending.firsts = {}, None
         pending.touched |= applied.touched
         self._count("expired", applied.expired)
@@ -218,6 +221,7 @@ class Partition:
         Until `written` is called no other may be prepared; folding goes on meanwhile.
         """
         assert self._in_flight is None and not self.is_healing
+        self._now_s = min(now_s, self._time / 1000)
         self._apply(self.position)
         pending, self._pending = self._pending, Pending()
         self._in_flight = pending
@@ -245,14 +249,12 @@ class Partition:
             added=pending.ledger,
             topic=topic,
         )
-        return Batch(rows, self._expired(now_s), marks, sessions, pending.dead, position), places
+        return Batch(rows, self._expired(), marks, sessions, pending.dead, position), places
 
-    def _expired(self, now_s: float) -> list[bytes]:
-        # By the line's own time as well, so that a clock that jumps ahead here expires nothing early.
-        now_s = min(now_s, self._time / 1000)
+    def _expired(self) -> list[bytes]:
         expired: list[bytes] = []
         for window in self._rules.shape.windows:
-            before = int(now_s) - window.seconds - window.keep_seconds
+            before = int(self._now_s) - window.seconds - window.keep_seconds
             if before > 0:
                 expired += self._store.oldest_rows(window.seconds, before, MOST_EXPIRED - len(expired))
         return expired
@@ -262,6 +264,6 @@ class Partition:
         self._in_flight = None
         self._committed = batch.position
         if batch.expired or self._rows.is_full:
-            self._rows.forget(self._time / 1000)
+            self._rows.forget(self._now_s)
         self._sessions.forget()
-        self._store.drop_before(self._time // 1000)
+        self._store.drop_before(int(self._now_s))

@@ -7,6 +7,7 @@ with all below them). Time of librdkafka's and RocksDB's own threads is no Pytho
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,9 @@ from tests.load.session import BUILD, ROOT, Session
 
 SHAPE = Shape(sessions=50_000)
 SHOWN = 40
+# On a busy machine py-spy takes a thread that waits for one that works.
+WAITING = ("_worker (concurrent/futures/thread.py", "EpollSelector.select (selectors.py", "wait (threading.py")
+LINE = re.compile(r":\d+\)$")
 PER_SECOND = 250
 
 
@@ -39,7 +43,9 @@ def record(session: Session, settings: dict[str, str], packed: int, out: Path) -
         ours.wait_ready(running, port)
         before = ours.idle_cpu_seconds(running.pid)
         words = ["--format", "raw", "--rate", str(PER_SECOND), "--threads", "--output", str(out)]
-        spying = subprocess.Popen([spy, "record", *words, "--pid", str(running.pid)], stderr=subprocess.DEVNULL)
+        spying = subprocess.Popen(
+            [spy, "record", *words, "--pid", str(running.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         time.sleep(1)
         copy = ["-m", "tests.load.copy", session.broker.bootstrap, loaded.topic, prefix + "beacons"]
         with subprocess.Popen([sys.executable, *copy], cwd=ROOT):
@@ -57,7 +63,9 @@ def summary(folded: str) -> str:
     total = 0
     for line in folded.splitlines():
         stack, _, number = line.rpartition(" ")
-        frames = [frame.rsplit(":", 1)[0] for frame in stack.split(";")]
+        frames = [LINE.sub(")", frame) for frame in stack.split(";")]
+        if frames[-1].startswith(WAITING):
+            continue
         total += int(number)
         own[frames[-1]] += int(number)
         for frame in set(frames):

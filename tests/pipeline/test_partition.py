@@ -210,6 +210,23 @@ def test_a_worker_clock_that_is_ahead_expires_nothing(ahead_s: int) -> None:
         assert life.table() == truth(log)
 
 
+@pytest.mark.parametrize("ahead_s", [3600, 7 * 3600, 86_400 * 2, 86_400 * 10_000])
+@pytest.mark.parametrize("checkpoints", [True, False])
+def test_an_ingest_clock_that_was_ahead_once_expires_nothing_and_forgets_no_mark(
+    ahead_s: int, checkpoints: bool
+) -> None:
+    #  NOON: 1, 2 .. one beacon of the future .. NOON: 3, 4, then all four again
+    now = [[Sent(index=n, at=NOON + n)] for n in range(1, 5)]
+    log = [*now[:2], [Sent(index=9, at=NOON + ahead_s)], *now[2:], *now]
+    with living(log) as life:
+        for _ in log:
+            life.take(1)
+            if checkpoints:
+                life.checkpoint()
+        assert life.finish() == truth(log)
+        assert _ledger(life) == {"beacons": 9, "unique": 5, "duplicates": 4}
+
+
 def test_a_retention_backlog_is_worked_off_in_bounded_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.partition.MOST_EXPIRED", 3)
     log = [[Sent(index=n, entry=f"e{n}") for n in range(6)]]
