@@ -25,17 +25,21 @@ players: $(VENV)/run.stamp ## Live traffic of simulated players to INGEST_PORT, 
 
 .PHONY: check
 check: $(VENV)/dev.stamp ## Format, lint, strict types, pure tests and house rules: under a minute
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types pure
+
+.PHONY: lint types pure
+lint:
 	@$(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/ruff check --quiet $(CODE)
+types:
 	@$(BIN)/mypy
+pure:
 	@$(BIN)/python -m pytest $(PURE)
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Everything: check, the line in memory, a browser, real Kafka under faults (installs what it needs)
 	@sh deploy/local/test-tools.sh
-	@$(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/ruff check --quiet $(CODE)
-	@$(BIN)/mypy
+	@$(MAKE) --no-print-directory lint types
 	@$(BIN)/python -m pytest $(TESTS)
 
 .PHONY: chaos

@@ -128,13 +128,12 @@ class Desk:
         elif not self._flush_due:
             self._flush_due = True
             if self._linger:
-                self._loop.call_later(self._linger, self.flush)
+                self._loop.call_later(self._linger, self._flush)
             else:
-                self._loop.call_soon(self.flush)
+                self._loop.call_soon(self._flush)
         return None
 
-    def flush(self) -> None:
-        """Send every open pack on its way."""
+    def _flush(self) -> None:
         self._flush_due = False
         for pack in self._packer.close_all():
             self._ladder.take(pack)

@@ -155,7 +155,6 @@ class Process:
         await self._wait(lambda: not self._desk.connections, until)
         for connection in list(self._desk.connections):
             connection.cut()
-        self._desk.flush()
         await self._wait(lambda: not self.ledger.waiting, until + 1)
         tasks = list(self._tasks)
         for task in tasks:

@@ -11,8 +11,9 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 from pipeline.batch import Position, is_position_key
-from pipeline.changelog import Topics
+from pipeline.changelog import Lost, Topics
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, read_settings
+from pipeline.topics import topic_id_of
 
 ASK_S = 10.0
 POLL_S = 1.0
@@ -98,6 +99,13 @@ class Broker:
         with asking(self.kafka):
             found = self._admin.describe_configs([asked], request_timeout=ASK_S)[asked].result()
         return {name: entry.value for name, entry in found.items()}
+
+    def topic_id(self, topic: str) -> str:
+        """Return the id of a topic: a topic created again has another."""
+        try:
+            return topic_id_of(self.kafka, topic, ASK_S)
+        except Lost as lost:
+            raise RefusedSetting(f"Kafka at KAFKA_BOOTSTRAP={self.kafka.bootstrap}: {lost}") from lost
 
     # -- records
 

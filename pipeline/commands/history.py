@@ -18,7 +18,6 @@ from pipeline.commands.broker import Broker, Offsets
 from pipeline.commands.progress import Progress
 from pipeline.commands.warehouse import COLUMNS, KEY, Row, day_of, newest, warehouse_row
 from pipeline.config import RefusedSetting
-from pipeline.topics import topic_id_of
 
 STATE = "exported.json"
 ROWS_AT_ONCE = 500_000
@@ -45,7 +44,7 @@ def history() -> None:
 
 @history.command("export")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--to", "form", type=click.Choice(("parquet", "clickhouse-ndjson")), required=True)
+@click.option("--to", "form", type=click.Choice(("parquet", "clickhouse-ndjson")), required=True, help="See above.")
 def export(folder: Path, form: str) -> None:
     """Write what is new in topic windows since the last run into FOLDER; run it hourly or daily.
 
@@ -62,7 +61,7 @@ def export(folder: Path, form: str) -> None:
     """
     broker = Broker.from_environment()
     topic = broker.topics.windows
-    topic_id = topic_id_of(broker.kafka, topic)
+    topic_id = broker.topic_id(topic)
     done = _exported(folder)
     if done.topic != topic_id:
         done = Exported(topic_id, {}, done.runs)

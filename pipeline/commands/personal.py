@@ -44,11 +44,17 @@ class Subject:
             first_value(beacon.query, b"partnerId"),
             _json_partner(beacon),
         )
-        return any(value is not None and value.strip().decode("utf-8", "replace") == self.partner for value in values)
+        return any(value is not None and _partner_id(value) == self.partner for value in values)
 
     def partitions(self, all_: list[int]) -> list[int]:
         """Return the partitions of `beacons` that may hold its beacons: a session has one."""
         return [crc32(self.session) % len(all_)] if self.session else all_
+
+
+def _partner_id(value: bytes) -> str:
+    """Return a partner id as rows have it: digits without zeros before them."""
+    text = value.strip().decode("utf-8", "replace")
+    return str(int(text)) if text.isascii() and text.isdigit() and len(text) < 19 else text
 
 
 def _json_partner(beacon: Beacon) -> bytes | None:

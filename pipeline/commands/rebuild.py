@@ -20,7 +20,7 @@ from pipeline.commands.carrying import carry, load, save, to_carry
 from pipeline.commands.progress import Progress
 from pipeline.commands.putting import NotTaken
 from pipeline.config import RefusedSetting, WorkerSettings, read_settings
-from pipeline.topics import ensure_topics, topic_id_of
+from pipeline.topics import ensure_topics
 
 LOOK_EVERY_S = 0.5
 GONE_WITHIN_S = 60.0
@@ -73,7 +73,7 @@ def _whole(broker: Broker, no_wait: bool, yes: bool) -> None:
     if file.exists():
         click.echo(f"going on with a rebuild that was cut short: {file}")
     else:
-        old = topic_id_of(broker.kafka, broker.topics.windows)
+        old = broker.topic_id(broker.topics.windows)
         save(file, to_carry(broker))
         _wipe_stores(broker, old)
     _delete_topics(broker)

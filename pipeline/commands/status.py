@@ -11,7 +11,6 @@ import orjson
 from pipeline.commands.broker import Broker
 from pipeline.commands.standing import OUTCOMES, Ingest, Standing, as_json, missing, standing
 from pipeline.commands.times import age, shown
-from pipeline.topics import topic_id_of
 
 
 @click.command()
@@ -43,7 +42,7 @@ def stand(broker: Broker) -> Standing:
     ingests = [ingest for ingest in _ingests(broker) if ingest.time <= asked_at]
     first, end = broker.starts(broker.topics.beacons), broker.ends(broker.topics.beacons)
     owners = {part: f"{member.name} {member.host}" for member in broker.members() for part in member.partitions}
-    topic_id = topic_id_of(broker.kafka, broker.topics.beacons)
+    topic_id = broker.topic_id(broker.topics.beacons)
     return standing(asked_at, first, end, broker.positions(), owners, ingests, topic_id)
 
 

@@ -20,6 +20,8 @@ from pipeline.rows import Rules
 
 # How far a clock of ingest may be from the broker's: the log is read from so much earlier.
 CLOCK_SLACK_S = 2 * 3600
+# How far the two usually are apart.
+CLOCKS_APART_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +89,12 @@ def _log(broker: Broker, from_: int, horizon_s: int) -> Log:
     first, end = broker.starts(topic), broker.ends(topic)
     begin = broker.at(topic, (from_ - horizon_s - CLOCK_SLACK_S) * 1000)
     cut = {part: offset for part, offset in first.items() if 0 < offset < end[part]}
-    cut_at = 0
+    # Where all is gone, nothing that was counted until now can be counted again.
+    cut_at = int(time.time()) if any(0 < first[part] == end[part] for part in first) else 0
     for messages in broker.read(topic, cut, {part: offset + 1 for part, offset in cut.items()}):
         for message in messages:
             # A window must begin after the oldest record that is left, on every partition.
-            cut_at = max(cut_at, message.timestamp()[1] // 1000 + 1)
+            cut_at = max(cut_at, message.timestamp()[1] // 1000 + CLOCKS_APART_S)
     return Log(begin, end, cut_at)
 
 

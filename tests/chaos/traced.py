@@ -18,7 +18,6 @@ def command(call: str, number: int, *program: str) -> list[str]:
         "-qq",
         "-o",
         os.devnull,
-        "--seccomp-bpf",
         "-e",
         f"trace={call}",
         "-e",

@@ -23,9 +23,9 @@ from deploy.local.supervisor import CannotStart, StopAsked, Supervisor
 folder = Path(sys.argv[1])
 (folder / "log").mkdir()
 stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\\n"
-mark = "import os, signal, sys, time\\nopen(sys.argv[1] + '.' + str(os.getpid()), 'w')\\n"
+mark = "import os, signal, sys\\nopen(sys.argv[1] + '.' + str(os.getpid()), 'w')\\n"
 obedient = "def stop(*_): open(sys.argv[1] + '.stopped', 'w'); sys.exit()\\nsignal.signal(signal.SIGTERM, stop)\\n"
-wait = "time.sleep(60)"
+wait = "signal.pause()"
 
 
 def toy(name, script, stop_seconds=5.0):

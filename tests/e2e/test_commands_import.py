@@ -12,9 +12,12 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from ingest.wire import encode
 from pipeline.commands.notes import Note, digest_of, note_key, pack_note
 from pipeline.commands.oldlogs import LogReader
-from tests.e2e.commands import beacon, counted, did, put, rows_of, run
+from pipeline.commands.putting import Done, Putter, Ready
+from pipeline.config import RefusedSetting
+from tests.e2e.commands import beacon, broker_of, counted, did, put, rows_of, run
 from tests.e2e.line import Line
 from tests.e2e.table import METRICS, stored_beacons, table_of
 
@@ -91,6 +94,19 @@ async def test_an_access_log_is_counted_once_whatever_is_imported_again(line: Li
             hours.update(row)
     assert (hours["plays"], hours["views"], hours["bufferTime"]) == (LINES // 4, LINES // 2, LINES // 2 * 500)
     assert (await did(line, "verify")).endswith(": all equal\n")
+
+
+async def test_a_second_import_ends_the_first_which_says_so(line: Line) -> None:
+    await line.topics()
+    first, second = Putter(broker_of(line)), Putter(broker_of(line))
+    first.begin(0, 1)
+    second.begin(0, 1)
+    old, _ = LogReader().read(access_log(1_795_000_000)[0].encode())
+    ready = Ready(old.id, old.time, 0, encode(old))
+    with pytest.raises(RefusedSetting) as refused:
+        first.put([ready])
+    assert refused.value.line == "another import or replay of this line has begun: only one at a time"
+    assert (second.put([ready, ready]), second.put([ready])) == (Done(1, 1), Done(0, 1))
 
 
 def requests_in(lines: list[str]) -> int:

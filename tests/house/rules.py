@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Mapping
 
@@ -88,9 +89,15 @@ TEST_NAMED = re.compile(r"(tests/[\w/.-]+?\.py)(?:::(\w+))?")
 Sources = Mapping[str, str]
 
 
+@functools.cache
+def parsed(source: str) -> ast.Module:
+    """Return a file's syntax tree; every rule asks for the same ones."""
+    return ast.parse(source)
+
+
 def imports(source: str) -> Iterator[tuple[int, str]]:
     """Yield line and full name of everything that a file imports, inside functions too."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -121,7 +128,7 @@ def pure_files_do_not_act(sources: Sources) -> list[str]:
     complaints = [f"{path} is listed as pure and does not exist" for path in PURE if path not in sources]
     modules = {path.removesuffix(".py").replace("/", ".") for path in PURE}
     for path in PURE:
-        tree = ast.parse(sources.get(path, ""))
+        tree = parsed(sources.get(path, ""))
         for line, name in imports(sources.get(path, "")):
             if any((name + ".").startswith(acting + ".") for acting in ACTS):
                 complaints.append(f"{path}:{line} imports {name}, which acts")
@@ -155,7 +162,7 @@ def short_functions(sources: Sources) -> list[str]:
     for path, source in sources.items():
         if path.startswith("tests/"):
             continue
-        for node in ast.walk(ast.parse(source)):
+        for node in ast.walk(parsed(source)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 said = node.body[0].end_lineno if ast.get_docstring(node) else node.lineno
                 lines = (node.end_lineno or 0) - (said or 0)
@@ -178,7 +185,7 @@ def first_sentence(sources: Sources) -> list[str]:
     """Each file begins with the one sentence that says what it is."""
     complaints = []
     for path, source in sources.items():
-        said = ast.get_docstring(ast.parse(source)) or ""
+        said = ast.get_docstring(parsed(source)) or ""
         if source.strip() and not (source.startswith('"""') or source.startswith('r"""')):
             complaints.append(f"{path} does not begin with its sentence")
         elif source.strip() and not said.partition("\n\n")[0].rstrip().endswith((".", ":", "?")):
@@ -203,7 +210,7 @@ def nothing_swallowed(sources: Sources) -> list[str]:
     """Who catches everything does something about it."""
     complaints = []
     for path, source in sources.items():
-        for node in ast.walk(ast.parse(source)):
+        for node in ast.walk(parsed(source)):
             if not isinstance(node, ast.ExceptHandler):
                 continue
             acts = any(isinstance(inner, ast.Raise | ast.Call) for part in node.body for inner in ast.walk(part))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.house import rules
 REPO = Path(__file__).parents[2]
 
 
+@functools.cache
 def sources() -> dict[str, str]:
     """Return every Python file of the house by its path."""
     return {

@@ -40,14 +40,14 @@ PLANTED = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "path", "planted"), PLANTED)
-def test_a_broken_rule_is_seen(rule: Callable[[rules.Sources], list[str]], path: str, planted: str) -> None:
-    house = sources()
-    before = rule(house)
+@pytest.mark.parametrize(("rule", "at", "planted"), PLANTED)
+def test_a_broken_rule_is_seen(rule: Callable[[rules.Sources], list[str]], at: str, planted: str) -> None:
+    whole = {path: source for path, source in sources().items() if path == at}
+    before = rule(whole)
 
-    house[path] = house.get(path, "") + "\n" + planted + "\n"
+    broken = {at: whole.get(at, "") + "\n" + planted + "\n"}
 
-    assert [complaint for complaint in rule(house) if complaint not in before and path in complaint] != []
+    assert [complaint for complaint in rule(broken) if complaint not in before and at in complaint] != []
 
 
 README = """# Name

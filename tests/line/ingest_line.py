@@ -37,6 +37,9 @@ class FakeKafka:
 
     def __init__(self) -> None:
         self.mood = Mood.TAKES
+        # For heartbeats, if it is another one.
+        self.beat_mood: Mood | None = None
+        self.refused = 0
         self.topics_doubtful = True
         self.wrong_topic: WrongTopic | None = None
         self.away = False
@@ -47,25 +50,29 @@ class FakeKafka:
         self.held: list[tuple[Callable[[], None], Delivered]] = []
 
     def send(self, partition: int, value: bytes, delivered: Delivered) -> bool:
-        return self._take(lambda: self.records.append((partition, value)), delivered)
+        return self._take(self.mood, lambda: self.records.append((partition, value)), delivered)
 
     def beat(self, key: bytes, value: bytes | None, delivered: Delivered) -> bool:
-        return self._take(lambda: self.beats.append((key, value)), delivered)
+        return self._take(self.beat_mood or self.mood, lambda: self.beats.append((key, value)), delivered)
 
-    def _take(self, keep: Callable[[], None], delivered: Delivered) -> bool:
-        if self.mood is Mood.FULL:
-            return False
-        (self.held if self.mood is Mood.SILENT else self._due).append((keep, delivered))
+    def _take(self, mood: Mood, keep: Callable[[], None], delivered: Delivered) -> bool:
+        match mood:
+            case Mood.FULL:
+                return False
+            case Mood.SILENT:
+                self.held.append((keep, delivered))
+            case Mood.FAILS:
+                self._due.append((lambda: None, lambda _: delivered("_MSG_TIMED_OUT")))
+                self.refused += 1
+            case Mood.TAKES:
+                self._due.append((keep, delivered))
         return True
 
     def poll(self) -> None:
         due, self._due = self._due, []
         for keep, delivered in due:
-            if self.mood is Mood.FAILS:
-                delivered("_MSG_TIMED_OUT")
-            else:
-                keep()
-                delivered(None)
+            keep()
+            delivered(None)
 
     def release(self) -> None:
         """Acknowledge, late, what was held."""

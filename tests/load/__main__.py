@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,6 +37,9 @@ def main(words: list[str]) -> int:
     chosen = options(words)
     shutil.rmtree(chosen.folder, ignore_errors=True)
     chosen.folder.mkdir(parents=True)
+    load = os.getloadavg()[0]
+    if load > 1:
+        print(f"{load:.1f} other processes want a core: trust ratios of CPU time only, and no latency")
     session = Session(chosen.folder, chosen.runs or (1 if chosen.quick else 5), chosen.quick)
     failed = []
     try:
@@ -42,12 +47,13 @@ def main(words: list[str]) -> int:
             session.say(f"bench {name}")
             try:
                 importlib.import_module(f"tests.load.benches.{name}").bench(session)
-            except ContenderFailedError as failure:
+            except (ContenderFailedError, OSError, subprocess.SubprocessError) as failure:
                 failed.append(f"{name}: {failure}")
                 session.say(failed[-1])
+            session.unload()
     finally:
         session.stop()
-        said = {"benches": chosen.benches, "quick": chosen.quick, "runs": session.runs, "failed": failed}
+        said = {"benches": chosen.benches, "quick": chosen.quick, "runs": session.runs, "failed": failed, "load": load}
         table.write(session.rows, chosen.out, said)
     print()
     print(table.markdown(session.rows))

@@ -54,7 +54,8 @@ class Session:
 
     def unload(self) -> None:
         """Delete the loaded topics: their files would fill the disk."""
-        kafka.delete(self.broker, [one.topic for one in self._loaded.values()])
+        if self._loaded:
+            kafka.delete(self.broker, [one.topic for one in self._loaded.values()])
         self._loaded.clear()
 
     def name(self, prefix: str) -> str:

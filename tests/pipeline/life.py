@@ -246,4 +246,4 @@ def ruled(**changes: object) -> Rules:
     return replace(RULES, **changes)  # type: ignore[arg-type]
 
 
-__all__ = ["Gap"]
+

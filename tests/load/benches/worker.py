@@ -87,12 +87,15 @@ def bench(session: Session) -> None:
     for loaded in session.loaded(shape, PACKINGS):
         contenders: dict[str, Callable[[], Run]] = {
             "worker": functools.partial(worker, session, loaded, ours.JOB),
-            "worker, real catalog": functools.partial(worker, session, loaded, {}),
             "raw loop": functools.partial(raw, session, loaded, warm, "plain"),
-            "raw loop, dedupe in a set": functools.partial(raw, session, loaded, warm, "dedupe"),
             "Kafka Streams": functools.partial(streams, session, loaded, warm, 2),
-            "Kafka Streams, one hop": functools.partial(streams, session, loaded, warm, 1),
         }
+        if loaded.packed == 12:
+            contenders |= {
+                "worker, real catalog": functools.partial(worker, session, loaded, {}),
+                "raw loop, dedupe in a set": functools.partial(raw, session, loaded, warm, "dedupe"),
+                "Kafka Streams, one hop": functools.partial(streams, session, loaded, warm, 1),
+            }
         runs = session.alternate(contenders)
         _rows(session, loaded.packed, runs)
         mine[loaded.packed] = runs["worker"]
@@ -113,9 +116,12 @@ def _rows(session: Session, packed: int, runs: dict[str, Run]) -> None:
         session.add(Row("worker", what, taken.cpu_us, UNIT, f"{taken.wall_us:.1f} µs", note=note))
     mine = runs["worker"]
     for other in ("Kafka Streams", "Kafka Streams, one hop", "raw loop"):
+        if other not in runs:
+            continue
         what = f"worker, {packed} a record"
         ratio = mine.cpu_us / runs[other].cpu_us
-        goal = GOALS.get((packed, other))
+        # A JVM is not warm after the few beacons of a quick run: no goal is met by that.
+        goal = None if session.quick and other != "raw loop" else GOALS.get((packed, other))
         session.add(Row("worker", what, mine.cpu_us, UNIT, ratio=ratio, of=other, goal=goal))
 
 

@@ -1,0 +1,91 @@
+"""Kafka is away while beacons go on coming: all are answered 200 from the spool, drained fast, counted exactly.
+
+A minute by default, in the machine's own company; OUTAGE_MINUTES=10 RATE=1000 is the promise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.checks import Verdict, judge
+from tests.chaos.sending import Journal, Sender
+from tests.chaos.topics import read_beacons, read_windows
+from tests.chaos.watch import Reader
+from tests.e2e.broker import Broker
+from tests.e2e.line import Line
+from tests.e2e.traffic import traffic
+from tests.e2e.wait import until
+
+pytestmark = pytest.mark.e2e
+
+MINUTES = float(os.environ.get("OUTAGE_MINUTES", "1"))
+RATE = int(os.environ.get("RATE", "1000"))
+MOST_MEMORY_MIB = 256
+# Traffic is planned by parts of so many seconds.
+PART_SECONDS = 20
+
+
+def memory_mib(pid: int) -> float:
+    """Return the most that a process has had in memory."""
+    (line,) = (text for text in Path(f"/proc/{pid}/status").read_text().splitlines() if text.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+async def test_ten_minutes_without_kafka_lose_nothing(tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "kafka")
+    line = Line(broker.bootstrap, "outage-", tmp_path / "line")
+    try:
+        await broker.start()
+        await line.topics()
+        ingest, report = line.ingest(), line.report()
+        await asyncio.gather(*(part.start() for part in (ingest, line.worker("worker"), report)))
+        journal = Journal()
+        sender = Sender(line.ingest_port, journal)
+        await sender.send(traffic(1, RATE, 0), RATE)
+        await Reader(line.report_url, "").counted(journal.acked[-1][0], 60)
+
+        broker.kill()
+        for part in range(max(1, round(MINUTES * 60 / PART_SECONDS))):
+            await sender.send(traffic(100 + part, RATE * PART_SECONDS, 0), RATE)
+        sender.close()
+        spooled, memory = spool_bytes(line), memory_mib(ingest.pid)
+        assert list((line.folder / "spool").rglob("*.seg")), "nothing was spooled"
+
+        await broker.start()
+        # The clock runs from the first segment that is gone: before it, Kafka was still to be found again.
+        files = segments(line)
+        await until(lambda: segments(line) < files or not segments(line), 60, "draining begins", every=0.02)
+        took = await until(lambda: segments(line) == 0, MINUTES * 60, "the spool is empty", every=0.02)
+        counted = await Reader(line.report_url, "").counted(int(time.time() * 1000), MINUTES * 120 + 120)
+        rate = spooled / max(took, 0.01) / (spooled / (MINUTES * 60))
+        print(
+            f"{journal.sent} beacons in {MINUTES:g} min, answers {dict(journal.answers)}, "
+            f"p99 {journal.slowest(0.99) * 1000:.0f} ms, slowest {journal.slowest(1) * 1000:.0f} ms, "
+            f"{memory:.0f} MiB in memory at most, {spooled >> 20} MiB spooled, "
+            f"drained in {took:.1f} s: {rate:.0f} times as fast as it came; counted {counted:.1f} s later"
+        )
+        beacons = read_beacons(line.bootstrap, f"{line.prefix}beacons")
+        windows = read_windows(line.bootstrap, f"{line.prefix}windows")
+        verdict = judge(journal.outcomes, beacons, windows, await Reader(line.report_url, "").table())
+    finally:
+        line.close()
+        broker.kill()
+    assert dict(journal.answers) == {"200": journal.sent}
+    assert memory <= MOST_MEMORY_MIB
+    assert rate >= 5
+    assert verdict == Verdict(0, 0, [])
+
+
+def segments(line: Line) -> int:
+    """Return how many files the spool has."""
+    return len(list((line.folder / "spool").rglob("*.seg")))
+
+
+def spool_bytes(line: Line) -> int:
+    """Return how much the spool holds."""
+    return sum(path.stat().st_size for path in (line.folder / "spool").rglob("*.seg"))
