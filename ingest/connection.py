@@ -236,12 +236,12 @@ class Connection(BaseProtocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def drain(self) -> None:
-        """Close as soon as what was read is answered."""
+    def drain(self, *, idle_too: bool) -> None:
+        """Close as soon as what was read is answered; if that is nothing, at once, or not yet."""
         if self._line:
             self._ending = True
             self._line[-1].keep = Keep.CLOSE
-        elif self._body is None and not self._held and self.transport is not None:
+        elif idle_too and self._body is None and not self._held and self.transport is not None:
             self._ending = True
             self.transport.close()
 

@@ -148,8 +148,8 @@ class Desk:
         for connection in [one for one in self.connections if one.deadline < self.now]:
             connection.late()
 
-    def drain(self) -> None:
-        """From now on close each connection with its last answer, and idle ones at once."""
+    def drain(self, *, idle_too: bool) -> None:
+        """From now on close each connection with its next answer; idle ones at once, or not yet."""
         self.draining = True
         for connection in list(self.connections):
-            connection.drain()
+            connection.drain(idle_too=idle_too)

@@ -35,6 +35,7 @@ _KAFKA_SEEN_SECONDS = 10.0
 _CLOCK_STEP_SECONDS = 1.0
 _FINISH_SECONDS = 7.0
 _LAST_WORD_SECONDS = 2.0
+_LAST_REQUEST_SECONDS = 1.0
 
 
 class Process:
@@ -151,7 +152,10 @@ class Process:
         for server in self._servers:
             server.close()
         until = self._loop.time() + _FINISH_SECONDS
-        self._desk.drain()
+        # A client about to ask on an open connection is answered; closed at once, it would have to ask again.
+        self._desk.drain(idle_too=False)
+        await self._wait(lambda: not self._desk.connections, self._loop.time() + _LAST_REQUEST_SECONDS)
+        self._desk.drain(idle_too=True)
         await self._wait(lambda: not self._desk.connections, until)
         for connection in list(self._desk.connections):
             connection.cut()

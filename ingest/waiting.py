@@ -29,8 +29,8 @@ class Answering(Protocol):
     def late(self) -> None:
         """The deadline is over: close, without an answer, whatever it was waiting for."""
 
-    def drain(self) -> None:
-        """Close as soon as what was read is answered."""
+    def drain(self, *, idle_too: bool) -> None:
+        """Close as soon as what was read is answered; if that is nothing, at once, or not yet."""
 
 
 class Waiting:

@@ -118,3 +118,18 @@ async def test_the_stop_answers_what_was_read_and_refuses_what_comes_after(tmp_p
         await stopping
         with pytest.raises(OSError, match="Connect"):
             await line.connect()
+
+
+async def test_a_client_that_asks_once_more_during_the_stop_is_answered(tmp_path: Path) -> None:
+    async with ingest_line(tmp_path) as line:
+        reader, writer = await line.connect()
+        writer.write(b"GET /collect?a=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        bare_seconds(await read_answer(reader))
+        stopping = asyncio.create_task(line.stop())
+        await until(lambda: line.process._desk.draining)
+        writer.write(b"GET /collect?a=2 HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = await read_answer(reader)
+        bare_seconds(answer)
+        assert answer.headers["connection"] == "close"
+        await stopping
+        assert [beacon.query for beacon in line.kafka.beacons()] == [b"a=1", b"a=2"]

@@ -17,6 +17,7 @@ from tests.line.ingest_line import (
     numbers,
     segment_files,
     sent,
+    statuses,
     until,
 )
 
@@ -148,3 +149,20 @@ async def test_a_stop_with_a_full_spool_leaves_its_name_in_place(tmp_path: Path)
         await sent(line, 1, 1)
         name = line.process.name.encode()
     assert (name, None) not in kafka.beats
+
+
+@pytest.mark.parametrize("step", [3600, -3600])
+async def test_a_step_of_the_clock_loses_nothing_and_is_metered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    async with ingest_line(tmp_path, **FAST) as line:
+        await sent(line, 1, 3)
+        real = time.time
+        monkeypatch.setattr("ingest.process.time", lambda: real() + step)
+        await until(lambda: metrics(line, "clock_jumps") == (1,))
+        line.kafka.mood, line.kafka.beat_mood = Mood.SILENT, Mood.TAKES
+        assert statuses(await sent(line, 4, 6)) == {200}
+        line.kafka.mood = Mood.TAKES
+        line.kafka.release()
+        await until(lambda: set(numbers(line)) == {1, 2, 3, 4, 5, 6})
+        assert metrics(line, "clock_jumps", "waiting") == (1, 0)
