@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from pipeline.config import KafkaSettings, LineSettings, RefusedSetting
 from pipeline.deadletter import MAX_LETTER_BYTES
 
 DAY_MS = 86_400_000
+SHOWN_SECONDS = 30.0
 # Broker default; what one `beacons` record may hold at most.
 MAX_RECORD_BYTES = 1_048_588
 
@@ -91,18 +93,30 @@ def ensure_topics(kafka: KafkaSettings, line: LineSettings, dedupe_horizon_s: in
         for plan in plans:
             if plan.name not in existing:
                 _create(admin, plan, line.replication)
-        # Only what was there before: metadata of a topic created just now may still show no partition.
-        there = [plan.name for plan in plans if plan.name in existing]
-        for topic in admin.describe_topics(there) if there else ():
-            wanted = next(plan.partitions for plan in plans if plan.name == topic["name"])
-            found = len(topic["partitions"])
+        for name, found in _shown(admin, [plan.name for plan in plans]).items():
+            wanted = next(plan.partitions for plan in plans if plan.name == name)
             if found != wanted:
                 raise RefusedSetting(
-                    f"topic {topic['name']} has {found} partitions, PARTITIONS says {wanted}: set "
+                    f"topic {name} has {found} partitions, PARTITIONS says {wanted}: set "
                     f"PARTITIONS={found}, or use a new TOPIC_PREFIX; the number is fixed for the life of the state"
                 )
     finally:
         admin.close()
+
+
+def _shown(admin: KafkaAdminClient, names: list[str]) -> dict[str, int]:
+    """Return the topics' numbers of partitions once Kafka shows them all.
+
+    A topic created just now has none for a moment: who started meanwhile would say that it does not exist.
+    """
+    deadline = time.monotonic() + SHOWN_SECONDS
+    while True:
+        found = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(names)}
+        if all(found.get(name) for name in names):
+            return found
+        if time.monotonic() > deadline:
+            raise RefusedSetting(f"Kafka does not show its new topics after {SHOWN_SECONDS:.0f} s: {names}")
+        time.sleep(0.05)
 
 
 def _create(admin: KafkaAdminClient, plan: TopicPlan, replication: int) -> None:
