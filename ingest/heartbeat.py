@@ -56,7 +56,7 @@ class Heartbeat:
 
         def delivered(error: str | None) -> None:
             if error is None:
-                self._circuit.acked(self._loop.time())
+                self._circuit.beat_acked(self._loop.time())
             if not sent.done():
                 sent.set_result(error is None)
 

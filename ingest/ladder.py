@@ -147,7 +147,7 @@ class Ladder:
         ):
             flight = self._at_kafka.popleft()
             if flight.at_kafka:
-                self.circuit.overdue(flight.born)
+                self.circuit.overdue(flight.born, now)
                 if flight.spooling is None:
                     self._to_spool(flight)
         while self._unanswered and (

@@ -256,7 +256,7 @@ class Process:
         return None
 
     def _is_ready(self) -> bool:
-        seen = self._loop.time() - self._ladder.circuit.last_ack < _KAFKA_SEEN_SECONDS
+        seen = self._loop.time() - self._ladder.circuit.seen() < _KAFKA_SEEN_SECONDS
         return self._ready and (seen or self._spool.has_room())
 
 
