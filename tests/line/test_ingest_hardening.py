@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import time
 from pathlib import Path
@@ -162,11 +163,14 @@ async def test_a_flood_of_garbage_logs_no_more_than_ten_lines_a_second(
 
 
 async def test_bytes_drawn_from_all_cases_leave_no_trace(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Mutated and glued requests, seeded: any answer below 500 or none, and the next client is served."""
-    draw = random.Random(4)
+    """Mutated and glued requests, seeded: any answer below 500 or none, and the next client is served.
+
+    FUZZ_INPUTS makes it longer, SEED different.
+    """
+    draw = random.Random(int(os.environ.get("SEED", "4")))
     sources = [request for case in CASES for request in case.requests if len(request) < 5000]
     async with ingest_line(tmp_path, ingest_header_seconds=0.5, ingest_body_seconds=0.5) as line:
-        for _ in range(40):
+        for _ in range(int(os.environ.get("FUZZ_INPUTS", "1000")) // 25):
             raw = [mutated(draw, sources) for _ in range(25)]
             for answer in await asyncio.gather(*(exchanged(line, one) for one in raw)):
                 assert answer is None or answer < 500
