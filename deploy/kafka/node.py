@@ -11,9 +11,6 @@ SETTINGS = {
     "auto.create.topics.enable": "false",
     "unclean.leader.election.enable": "false",
     "log.message.timestamp.type": "LogAppendTime",
-    # A broker that is gone is missed after this; the others serve its partitions then.
-    "broker.session.timeout.ms": "4000",
-    "broker.heartbeat.interval.ms": "1000",
     "group.initial.rebalance.delay.ms": "200",
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",

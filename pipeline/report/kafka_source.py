@@ -6,13 +6,15 @@ import time
 from typing import Any
 
 from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
 from pipeline.report.feed import StartAgain
 from pipeline.report.readmodel import Identity
@@ -23,18 +25,33 @@ CHECK_TOPIC_EVERY_SECONDS = 15.0
 MOST_RECORDS = 20_000
 
 
-def topic_id(admin: AdminClient, topic: str) -> tuple[str, int]:
-    """Return the topic's id and its number of partitions."""
-    asked = admin.describe_topics(TopicCollection([topic]), request_timeout=ASK_SECONDS)
-    described = asked[topic].result()
+def topic_id(options: dict[str, Any], topic: str) -> tuple[str, int]:
+    """Return the topic's id and its number of partitions.
+
+    A client of its own each time: one whose first broker was purged says
+    "terminating" to every later question, one whose broker has died waits for it instead of asking another.
+    """
+    admin = AdminClient(options)
+    described = admin.describe_topics(TopicCollection([topic]), request_timeout=ASK_SECONDS)[topic].result()
     return str(described.topic_id), len(described.partitions)
 
 
-def offsets(admin: AdminClient, topic: str, partitions: int, which: OffsetSpec) -> dict[int, int]:
-    """Return the offsets of all partitions, asked for in one request (uncommitted records included)."""
-    wanted = {TopicPartition(topic, part): which for part in range(partitions)}
-    asked = admin.list_offsets(wanted, request_timeout=ASK_SECONDS)
-    return {found.partition: future.result().offset for found, future in asked.items()}
+def offsets(consumer: Consumer, topic: str, partitions: int, which: int) -> dict[int, int]:
+    """Return the offsets of all partitions: OFFSET_BEGINNING or OFFSET_END, by the consumer's isolation level.
+
+    Not AdminClient.list_offsets: after a broker has died that says -1001 for its partitions, and no error.
+
+    Raises:
+        KafkaException: not every partition could be asked.
+    """
+    asked = [TopicPartition(topic, part, which) for part in range(partitions)]
+    found = consumer.offsets_for_times(asked, timeout=ASK_SECONDS)
+    for one in found:
+        if one.error is not None or one.offset < 0:
+            raise KafkaException(
+                one.error or KafkaError(KafkaError.LEADER_NOT_AVAILABLE, f"no offset of {one.partition}")
+            )
+    return {one.partition: one.offset for one in found}
 
 
 class WindowsSource:
@@ -42,7 +59,7 @@ class WindowsSource:
 
     def __init__(self, options: dict[str, Any], topic: str) -> None:
         self._topic = topic
-        self._admin = AdminClient(options)
+        self._options = options
         self._consumer = Consumer(
             options
             | {
@@ -65,9 +82,9 @@ class WindowsSource:
     def identity(self) -> Identity:
         """Ask the broker which topic this is and where it ends."""
         try:
-            found, partitions = topic_id(self._admin, self._topic)
-            ends = offsets(self._admin, self._topic, partitions, OffsetSpec.latest())
-            self._first = offsets(self._admin, self._topic, partitions, OffsetSpec.earliest())
+            found, partitions = topic_id(self._options, self._topic)
+            ends = offsets(self._consumer, self._topic, partitions, OFFSET_END)
+            self._first = offsets(self._consumer, self._topic, partitions, OFFSET_BEGINNING)
         except KafkaException as error:
             raise StartAgain(f"topic {self._topic} cannot be asked for ({error})") from error
         self._identity = Identity(found, ends)
@@ -107,7 +124,7 @@ class WindowsSource:
             return
         self._check_at = time.monotonic() + CHECK_TOPIC_EVERY_SECONDS
         try:
-            found = topic_id(self._admin, self._topic)
+            found = topic_id(self._options, self._topic)
         except KafkaException:
             return  # the broker is away: nothing new comes, and countedThrough says so
         if found != (self._identity.topic, len(self._identity.ends)):

@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from pipeline.report.counted import Question, promise, question
 from pipeline.report.kafka_source import offsets, topic_id
@@ -66,7 +65,10 @@ class Watch:
     def __init__(
         self, options: dict[str, Any], beacons: str, ingests: str, on_question: Callable[[Question], None]
     ) -> None:
-        self._admin = AdminClient(options)
+        self._options = options
+        self._ends = Consumer(
+            options | {"group.id": "report", "enable.auto.commit": False, "isolation.level": "read_uncommitted"}
+        )
         self._beacons = beacons
         self._ingests = Ingests(options, ingests)
         self._on_question = on_question
@@ -101,17 +103,18 @@ class Watch:
                     log.warning("Kafka cannot be asked what is counted: %s", error)
                 away = True
         self._ingests.close()
+        self._ends.close()
 
     def _ask(self) -> None:
         if not self._ingests.read():
             return
         if self._topic is None or self._rounds % CHECK_TOPIC_EVERY == 0:
-            self._topic = topic_id(self._admin, self._beacons)
+            self._topic = topic_id(self._options, self._beacons)
         self._rounds += 1
         topic, partitions = self._topic
         held = dict(self._ingests.promises)
         # Before the offsets: what was answered until now is then below them.
         asked_at = time.time_ns() // 1_000_000
-        end = offsets(self._admin, self._beacons, partitions, OffsetSpec.latest())
-        first = offsets(self._admin, self._beacons, partitions, OffsetSpec.earliest())
+        end = offsets(self._ends, self._beacons, partitions, OFFSET_END)
+        first = offsets(self._ends, self._beacons, partitions, OFFSET_BEGINNING)
         self._on_question(question(asked_at, first, end, held, topic))

@@ -92,19 +92,20 @@ class SecureCluster:
             name, lambda: Launch(node.command(), dict(os.environ), lambda: True), node.folder / "kafka.log", 10
         )
 
+    def as_admin(self) -> dict[str, str]:
+        """Return the connection of a librdkafka client that may do everything."""
+        entrance = self.entrance("admin", "mutual")
+        return {
+            "bootstrap.servers": entrance["KAFKA_BOOTSTRAP"],
+            "security.protocol": "SSL",
+            "ssl.ca.location": entrance["KAFKA_CA_FILE"],
+            "ssl.certificate.location": entrance["KAFKA_CERT_FILE"],
+            "ssl.key.location": entrance["KAFKA_KEY_FILE"],
+        }
+
     def _answers(self) -> bool:
-        client = AdminClient(
-            {
-                "bootstrap.servers": self.bootstrap("mutual"),
-                "security.protocol": "SSL",
-                "ssl.ca.location": str(self.certificates / "ca.pem"),
-                "ssl.certificate.location": str(self.certificates / "admin.pem"),
-                "ssl.key.location": str(self.certificates / "admin.key"),
-                "log_level": 0,
-            }
-        )
         try:
-            found = client.list_topics(timeout=5).brokers
+            found = AdminClient(self.as_admin() | {"log_level": "0"}).list_topics(timeout=5).brokers
         except KafkaException:
             return False
         return len(found) == sum(child.running() for child in self.children)

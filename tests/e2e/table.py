@@ -62,13 +62,14 @@ def _bytes(line: dict[str, Any], name: str) -> bytes:
     return str(line.get(name, "")).encode()
 
 
-def stored_beacons(bootstrap: str, topic: str) -> list[Stored]:
+def stored_beacons(bootstrap: str, topic: str, **entrance: str) -> list[Stored]:
     """Return every beacon of the topic, partition by partition in order of offset."""
     consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap,
+        bootstrap_servers=bootstrap.split(","),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=50,
+        **entrance,
     )
     try:
         places = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
