@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from deploy.local import kafka, prerequisites
+from deploy.local import kafka, page, prerequisites
 from deploy.local.child import Child, Launch, url_answers
 from deploy.local.settings import Settings
 from deploy.local.supervisor import CannotStart, StopAsked, Supervisor
@@ -103,9 +103,14 @@ def run(settings: Settings, supervisor: Supervisor) -> None:
         child(name, partial(worker, settings, name), 5.0)
         for name in (f"worker-{number}" for number in range(1, settings.workers + 1))
     ]
+    # Everybody's own keys go before the demo's.
+    key = "" if "REPORT_KEYS" in os.environ else page.demo_key(data)
+    reporting = {"REPORT_ASSETS": str(page.unpack_assets())} | ({"REPORT_KEYS": str(data / "keys.json")} if key else {})
     report = child(
         "report",
-        lambda: python(settings, "pipeline", "report", port=settings.report_port, host=settings.report_host),
+        lambda: python(
+            settings, "pipeline", "report", port=settings.report_port, host=settings.report_host, **reporting
+        ),
         2.0,
     )
     began = time.monotonic()
@@ -114,7 +119,7 @@ def run(settings: Settings, supervisor: Supervisor) -> None:
         supervisor.start([broker])
         supervisor.once(topics)
         supervisor.start([ingest, *workers, report])
-        say(_ready(settings, time.monotonic() - began))
+        say(_ready(settings, key, time.monotonic() - began))
         supervisor.watch()
     finally:
         say("Stopping")
@@ -125,19 +130,21 @@ def _child(logs: Path, name: str, launch: Callable[[], Launch], stop_seconds: fl
     return Child(name, launch, logs / f"{name}.log", stop_seconds)
 
 
-def _ready(settings: Settings, seconds: float) -> str:
+def _ready(settings: Settings, key: str, seconds: float) -> str:
     """Return what a stranger needs: addresses, one beacon to send, where it is seen."""
     ingest = f"http://127.0.0.1:{settings.ingest_port}"
     report = f"http://127.0.0.1:{settings.report_port}"
+    bearer = f"-H 'Authorization: Bearer {key}' " if key else ""
+    signing = f"\n  key     {key} (sign in on the page with it)" if key else ""
     event = "eventType=3&partnerId=4242&entryId=1_first&sessionId=first&eventIndex=1"
     return f"""Ready after {seconds:.0f} s
   ingest  {ingest}
-  report  {report}
+  report  {report} (a page for people at /){signing}
   Kafka   127.0.0.1:{settings.kafka_port}
 Send a play (the same beacon again changes nothing; another sessionId is another play):
   curl '{ingest}/api_v3/index.php?service=analytics&action=trackEvent&{event}'
 See it counted two seconds later:
-  curl '{report}/v1/report?partnerId=4242&window=1m&by=time,entry'
+  curl {bearer}'{report}/v1/report?partnerId=4242&window=1m&by=time,entry'
 Ctrl-C stops everything."""
 
 

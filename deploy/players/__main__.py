@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 
 import aiohttp
 from pydantic import Field, ValidationError
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
     ingest_host: str = "127.0.0.1"
     ingest_port: int = 8080
     report_port: int = 8081
+    data_dir: Path = Path("var")
 
 
 class Audience:
@@ -140,7 +142,9 @@ async def play(settings: Settings) -> None:
         await audience.last_answers()
     print(*audience.tally.lines(), sep="\n")
     asked = f"window=10s&from={began // 10 * 10}&by=entry&metrics=plays,views,bufferTime&order=-plays&format=csv"
-    print(f"The report must say the same:\n  curl 'http://127.0.0.1:{settings.report_port}/v1/report?{asked}'")
+    held = settings.data_dir / "demo-key"
+    key = f'-H "Authorization: Bearer $(cat {held})" ' if held.exists() else ""
+    print(f"The report must say the same:\n  curl {key}'http://127.0.0.1:{settings.report_port}/v1/report?{asked}'")
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

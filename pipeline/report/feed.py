@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 EXPIRE_EVERY_SECONDS = 600
 PAUSE_SECONDS = 1.0
+SAY_AGAIN_SECONDS = 60.0
 # A checkpoint is smaller than this; records past it without a position are let through as they are.
 LARGEST_CHECKPOINT = 200_000
 
@@ -104,11 +105,14 @@ class Feed:
         # While Kafka is away, what was counted before is still there to be read.
         if self._model.open_as_it_is():
             self._announce(Batch())
+        quiet_until = 0.0
         while not self._stopping.is_set():
             try:
                 self._carry()
             except StartAgain as doubt:
-                log.info("reading windows again from the stored offsets: %s", doubt)
+                if time.monotonic() > quiet_until:
+                    log.warning("windows cannot be read on, trying again from the stored offsets: %s", doubt)
+                    quiet_until = time.monotonic() + SAY_AGAIN_SECONDS
             except sqlite3.Error as error:
                 log.error("read model could not be written, trying again from the stored offsets: %s", error)
             self._stopping.wait(PAUSE_SECONDS)

@@ -38,7 +38,14 @@ def catalog() -> Json:
                 *((name, one.says) for name, one in DERIVED_METRIC.items()),
             )
         ],
-        "sets": [{"name": one.name, "dimensions": list(one.dimensions)} for one in SETS],
+        "sets": [
+            {
+                "name": one.name,
+                "dimensions": list(one.dimensions),
+                "windows": [window.name for window in WINDOWS if not one.windows or window.name in one.windows],
+            }
+            for one in SETS
+        ],
         "dimensions": [{"name": name, "word": short(name)} for name in DIMENSIONS],
         "by": list(BY_WORDS),
         "bounds": {"rows": MOST_ROWS, "windows": MOST_BUCKETS, "values": MOST_VALUES},

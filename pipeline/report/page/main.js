@@ -1,0 +1,213 @@
+// The page: state from the address, answers from /v1/report and /v1/live, parts drawn from answers only.
+
+import { follow, get, Problem, signIn, signOut } from "./api.js";
+import { draw } from "./chart.js";
+import { by, option, put } from "./dom.js";
+import { COLUMNS, funnel, health, quality, splits, tiles, top } from "./parts.js";
+import { fittingWindow, query, RANGES, readState, seconds, writeState } from "./state.js";
+
+const TOP = 12;
+const FUNNEL = ["plays", "quartile25", "quartile50", "quartile75", "quartile100"];
+const QUALITY = ["bufferPerMinute", "bufferedViewRate", "averageBitrate", "averageJoinTime", "errors", "exitsBeforeStart"];
+const SPLITS = [["playbackType", "Live or not"], ["country", "Country"], ["device", "Device"], ["browser", "Browser"], ["domain", "Site"]];
+
+let state = readState(location.search);
+let catalog = null;
+let session = null;
+let units = {};
+let ends = [];
+let timer = 0;
+
+const says = (name) => catalog.metrics.find((one) => one.name === name)?.says ?? "";
+const known = (names) => names.filter((name) => name in units);
+
+function complain(problem) {
+  by("problem").textContent = problem.message;
+  if (problem instanceof Problem && problem.status === 401) ask();
+}
+
+function change(changes) {
+  state = { ...state, ...changes };
+  history.pushState(null, "", location.pathname + writeState(state));
+  fillControls();
+  show();
+}
+
+function fillControls() {
+  const form = by("controls");
+  for (const name of ["partnerId", "entryId", "range", "window", "metric", "second"]) {
+    if (form.elements[name] !== document.activeElement) form.elements[name].value = state[name];
+  }
+  form.elements.compare.checked = state.compare === "previous";
+  if (session.partnerId !== null) {
+    form.elements.partnerId.value = session.partnerId;
+    form.elements.partnerId.disabled = true;
+  }
+}
+
+// Every window of the range, those without a row too: a gap is a zero here, for nothing was counted in it.
+function filled(answer, window, metrics) {
+  const rows = new Map(answer.rows.map((row) => [row.time, row]));
+  const nothing = Object.fromEntries(metrics.map((name) => [name, units[name] === "events" || units[name] === "sessions" ? 0 : null]));
+  const all = [];
+  const first = Math.ceil(answer.from / window.seconds) * window.seconds;
+  for (let time = first; time + window.seconds <= answer.to; time += window.seconds) all.push(rows.get(time) ?? { time, ...nothing });
+  return all;
+}
+
+function showSeries(window) {
+  const metrics = known([...new Set([state.metric, state.second, "plays", "views", "bufferingRatio", ...FUNNEL, ...QUALITY])].filter(Boolean));
+  const names = known([state.metric, state.second].filter((name, index, all) => name && all.indexOf(name) === index));
+  const asked = query(state, window.name, { by: "time", metrics: metrics.join(","), order: "time", limit: "2000", compare: "previous" });
+  ends.push(follow(asked, ["time"], (answer) => {
+    const before = answer.previous?.totals ?? {};
+    latest.totals = answer.totals;
+    latest.before = before;
+    showTiles();
+    draw(filled(answer, window, names), names, names.map((name) => units[name]), state.compare === "previous");
+    funnel(answer.totals);
+    quality(answer.totals, known(QUALITY).map((name) => ({ name, unit: units[name], says: says(name) })));
+  }, complain));
+  by("export").href = `/v1/report?${query(state, window.name, { by: "time,entry", metrics: metrics.join(","), format: "csv", limit: "50000" })}`;
+}
+
+const latest = { totals: {}, before: {}, now: null, nowBefore: undefined };
+
+function showTiles() {
+  const { totals, before } = latest;
+  const tile = (name, title) => ({ name: title, value: totals[name] ?? null, unit: units[name], before: before[name] ?? null, says: says(name) });
+  tiles([
+    { name: "Watching now", value: latest.now, unit: "events", before: latest.nowBefore, says: "Views of the last full 10 s." },
+    tile("plays", "Plays"), tile("views", "Views"), tile("bufferingRatio", "Buffering ratio"),
+  ]);
+}
+
+function showNow() {
+  const asked = query({ ...state, range: "2m" }, "10s", { by: "time", metrics: "views", order: "time" });
+  ends.push(follow(asked, ["time"], (answer) => {
+    const through = answer.asOf === null ? null : Math.floor((answer.countedThrough ?? 0) / 10) * 10 - 10;
+    const views = (start) => answer.rows.find((row) => row.time === start)?.views ?? 0;
+    latest.now = through === null ? 0 : views(through);
+    latest.nowBefore = through === null ? null : views(through - 60) || null;
+    showTiles();
+  }, complain));
+}
+
+function showTop(window) {
+  const metrics = COLUMNS.map(([name]) => name);
+  const asked = query(state, window.name, { by: "partner,entry", metrics: metrics.join(","), order: state.order, limit: String(TOP) });
+  let lines = new Map();
+  let drawn = "";
+  ends.push(follow(asked, ["partnerId", "entryId"], async (answer) => {
+    const order = state.order.replace("-", "");
+    const sign = state.order.startsWith("-") ? -1 : 1;
+    answer.rows.sort((a, b) => sign * ((a[order] ?? -Infinity) - (b[order] ?? -Infinity)));
+    const paint = () => top(answer, lines, units, state.order, sort, (row) => change({ partnerId: row.partnerId, entryId: row.entryId }));
+    paint();
+    put(by("entries"), ...answer.rows.map((row) => option(row.entryId, "")));
+    const entries = answer.rows.map((row) => row.entryId).filter((entry) => entry && !entry.includes(","));
+    const key = JSON.stringify([entries, Math.floor(Date.now() / 10_000)]);
+    if (entries.length && key !== drawn) {
+      drawn = key;
+      lines = await sparklines(window, entries);
+      paint();
+    }
+  }, complain));
+}
+
+async function sparklines(window, entries) {
+  const words = { by: "time,entry", metrics: "views", order: "time", limit: "20000", entryId: entries.join(",") };
+  const answer = await get("/v1/report", query({ ...state, entryId: "" }, window.name, words));
+  const steps = Math.max(2, Math.min(60, Math.floor(seconds(state.range) / window.seconds)));
+  const lines = new Map(entries.map((entry) => [entry, new Array(steps).fill(0)]));
+  for (const row of answer.rows) {
+    const at = Math.min(steps - 1, Math.floor(((row.time - answer.from) * steps) / (answer.to - answer.from)));
+    lines.get(row.entryId)[at] += row.views;
+  }
+  return lines;
+}
+
+async function showSplits(window) {
+  const kept = (name) => catalog.sets.some((set) => set.dimensions.includes(name) && (!set.windows || set.windows.includes(window.name))
+    && (!state.entryId || set.dimensions.includes("entryId")));
+  const asked = SPLITS.filter(([name]) => kept(name));
+  const found = await Promise.all(asked.map(async ([dimension, title]) => {
+    const words = { by: dimension, metrics: "views", order: "-views", limit: "6" };
+    return { title, dimension, answer: await get("/v1/report", query(state, window.name, words)) };
+  }));
+  splits(found);
+}
+
+function sort(name) {
+  change({ order: state.order === `-${name}` ? name : `-${name}` });
+}
+
+function show() {
+  ends.forEach((end) => end());
+  ends = [];
+  clearInterval(timer);
+  by("problem").textContent = "";
+  const window = fittingWindow(catalog.windows, state);
+  showSeries(window);
+  showNow();
+  showTop(window);
+  const slow = async () => {
+    try {
+      await showSplits(window);
+      health(await get("/v1/status"));
+    } catch (problem) {
+      complain(problem);
+    }
+  };
+  slow();
+  timer = setInterval(slow, 5000);
+}
+
+function ask() {
+  ends.forEach((end) => end());
+  clearInterval(timer);
+  by("content").hidden = true;
+  by("sign-in").hidden = false;
+  by("sign-in").elements.key.focus();
+}
+
+async function begin() {
+  session = await get("/session");
+  if (!session.signedIn) return ask();
+  catalog = await get("/v1/catalog");
+  units = Object.fromEntries(catalog.metrics.map((one) => [one.name, one.unit]));
+  by("sign-in").hidden = true;
+  by("content").hidden = false;
+  by("sign-out").hidden = session.csrfToken === null;
+  const form = by("controls").elements;
+  put(form.range, ...RANGES.map(([value, text]) => option(value, text)));
+  put(form.window, option("", "fitting"), ...catalog.windows.map((one) => option(one.name, one.name)));
+  put(form.metric, ...catalog.metrics.map((one) => option(one.name, one.name)));
+  put(form.second, option("", "nothing"), ...catalog.metrics.map((one) => option(one.name, one.name)));
+  fillControls();
+  return show();
+}
+
+by("controls").addEventListener("change", (event) => {
+  const field = event.target;
+  change({ [field.name]: field.type === "checkbox" ? (field.checked ? "previous" : "") : field.value.trim() });
+});
+by("controls").addEventListener("submit", (event) => event.preventDefault());
+by("sign-in").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    await signIn(event.target.elements.key.value);
+    event.target.reset();
+    await begin();
+  } catch (problem) {
+    by("sign-in-problem").textContent = problem.message;
+  }
+});
+by("sign-out").addEventListener("click", async () => {
+  await signOut(session.csrfToken);
+  await begin();
+});
+addEventListener("popstate", () => { state = readState(location.search); fillControls(); show(); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+
+begin().catch(complain);
