@@ -28,8 +28,8 @@ MOST_RECORDS = 20_000
 def topic_id(options: dict[str, Any], topic: str) -> tuple[str, int]:
     """Return the topic's id and its number of partitions.
 
-    A client of its own each time: one whose first broker was purged says
-    "terminating" to every later question, one whose broker has died waits for it instead of asking another.
+    A client of its own each time: one whose broker has died meanwhile waits for it instead of asking another.
+    It is held until it has answered: a client that nobody holds is destroyed, and its question with it.
     """
     admin = AdminClient(options)
     described = admin.describe_topics(TopicCollection([topic]), request_timeout=ASK_SECONDS)[topic].result()
