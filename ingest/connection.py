@@ -120,6 +120,9 @@ class Connection(BaseProtocol):
             self._refuse(Refused.UNREADABLE)
             return False
         full = len(self._line) + len(messages) >= _PIPELINE
+        if len(data) + self._held > self._limits.header_bytes and any(map(self._is_headlong, messages)):
+            self._refuse(Refused.HEADERS_TOO_LARGE)
+            return False
         if self._body is not None:
             self._read_body()
         for message, payload in messages:
@@ -129,17 +132,24 @@ class Connection(BaseProtocol):
                 self._serve(message, b"")
             else:
                 self._open_body(message, payload)
-        if self._ending:
-            return False
+        if not self._ending:
+            self._account(len(data), full=full, some=bool(messages))
+        return full
+
+    def _account(self, more: int, *, full: bool, some: bool) -> None:
+        """Bound what is held of requests that are not whole, or were kept back by the parser."""
         if full and self._line:
             self._pause_reading_for_buffer()
-            if not self._hold(len(data)):
+            if not self._hold(more):
                 self._refuse(Refused.OVERLOADED)
-        elif self._body is None and (messages or not data):
+        elif self._body is None and (some or not more):
             self._hold(-self._held)
         else:
-            self._bound_unfinished(len(data))
-        return full
+            self._bound_unfinished(more)
+
+    def _is_headlong(self, parsed: tuple[RawRequestMessage, StreamReader]) -> bool:
+        size = sum(len(name) + len(value) + 4 for name, value in parsed[0].raw_headers)
+        return size > self._limits.header_bytes
 
     def _open_body(self, message: RawRequestMessage, payload: StreamReader) -> None:
         self._body = (message, payload)

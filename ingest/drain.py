@@ -62,6 +62,9 @@ class Drain:
         self._ledger = ledger
         self._partitions = partitions
         self._bytes_per_second = rate
+        # Of the file under way, which of its records Kafka has: begun again, it must not begin at its beginning.
+        self._file: Path | None = None
+        self._has: set[int] = set()
 
     async def empty(self, segments: Segments, seal: Callable[[Segment], Awaitable[None]]) -> None:
         """Return when Kafka has all that was in this spool."""
@@ -81,17 +84,23 @@ class Drain:
 
     async def _drain(self, segments: Segments, segment: Segment) -> None:
         reading = await asyncio.to_thread(segments.read, segment)
-        self._ledger.spool_damaged += reading.damaged
+        if self._file != segment.path:
+            self._file, self._has = segment.path, set()
+            self._ledger.spool_damaged += reading.damaged
+        has = self._has
         loop = asyncio.get_running_loop()
         at_once = asyncio.Semaphore(_RECORDS_AT_ONCE)
         due = loop.time()
         deliveries: list[asyncio.Future[None]] = []
-        for record in regroup(reading.frames, self._partitions):
+        records = regroup(reading.frames, self._partitions)
+        for number, record in enumerate(records):
+            if number in has:
+                continue
             try:
                 await asyncio.wait_for(at_once.acquire(), _DELIVERY_SECONDS)
             except TimeoutError:
                 raise KafkaAway from None
-            delivery = self._send(record, loop)
+            delivery = self._send(record, loop, lambda number=number: has.add(number))
             delivery.add_done_callback(lambda _: at_once.release())
             # Asked for, or asyncio logs a traceback for each that nobody waits for any more.
             delivery.add_done_callback(asyncio.Future.exception)
@@ -102,15 +111,19 @@ class Drain:
                 break
         if deliveries:
             await asyncio.wait(deliveries, timeout=_DELIVERY_SECONDS)
-        if not all(one.done() and one.exception() is None for one in deliveries) or not self._kafka_answers():
+        if len(has) < len(records) or not self._kafka_answers():
             raise KafkaAway
         await asyncio.to_thread(segments.delete, segment)
         self._ledger.drained += segment.beacons
 
-    def _send(self, record: Record, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+    def _send(
+        self, record: Record, loop: asyncio.AbstractEventLoop, kafka_has_it: Callable[[], None]
+    ) -> asyncio.Future[None]:
         delivery: asyncio.Future[None] = loop.create_future()
 
         def delivered(error: str | None) -> None:
+            if error is None:
+                kafka_has_it()
             if not delivery.done():
                 if error is None:
                     delivery.set_result(None)

@@ -190,11 +190,6 @@ class Segments:
         with self._lock:
             return self._segments[0] if self._segments else None
 
-    def newest(self) -> Segment | None:
-        """Return the file written last."""
-        with self._lock:
-            return self._segments[-1] if self._segments else None
-
     def read(self, segment: Segment) -> Reading:
         """Return the frames of a sealed file."""
         with segment.path.open("rb") as file:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 
@@ -21,6 +22,7 @@ _GROUP_BYTES = 8 << 20
 _STALLED_SECONDS = 0.5
 # After two failures in a row the disk is left alone for so long.
 _REST_SECONDS = 2.0
+_CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,7 @@ class Spool:
         await self._loop.run_in_executor(self._thread, self._segments.seal, segment)
 
     async def close(self) -> None:
-        """Wait for what is being written."""
-        await self._idle.wait()
-        newest = self._segments.newest()
-        if newest is not None:
-            await self.seal(newest)
-        self._thread.shutdown()
+        """Wait for what is being written, unless the disk hangs: who waited for that was told so."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), _CLOSE_SECONDS)
+        self._thread.shutdown(wait=False)

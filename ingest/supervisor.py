@@ -38,14 +38,14 @@ def run(config: Config) -> int:
                 continue
             if code == CANNOT_START_CODE and number not in started_again:
                 # What keeps the first start of one from succeeding keeps its siblings too.
-                _stop(children)
+                _stop(children, config)
                 return 1
             log.error("child_died number=%d code=%d", number, code)
             stopped.wait(_AGAIN_SECONDS)
             if not stopped.is_set():
                 started_again.add(number)
                 children[number] = _start(number)
-    return _stop(children)
+    return _stop(children, config)
 
 
 def _check_port(config: Config) -> None:
@@ -63,10 +63,10 @@ def _start(number: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "ingest"], env={**os.environ, CHILD_VARIABLE: str(number)})
 
 
-def _stop(children: list[subprocess.Popen[bytes]]) -> int:
+def _stop(children: list[subprocess.Popen[bytes]], config: Config) -> int:
     for child in children:
         child.terminate()
-    until = time.monotonic() + _STOP_SECONDS
+    until = time.monotonic() + config.ingest_stop_delay_seconds + _STOP_SECONDS
     code = False
     for child in children:
         try:

@@ -77,6 +77,14 @@ async def test_headers_beyond_the_bound_are_refused(tmp_path: Path) -> None:
         assert await ends(reader, 3)
 
 
+async def test_whole_headers_beyond_the_bound_are_refused_though_they_came_in_one_piece(tmp_path: Path) -> None:
+    headers = b"".join(b"X-%d: %s\r\n" % (n, b"v" * 900) for n in range(37))
+    async with ingest_line(tmp_path) as line:
+        answer = await line.send(b"GET /collect HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n")
+        assert answer is not None
+        assert (answer.status, line.kafka.beacons()) == (431, [])
+
+
 async def test_a_chunked_body_over_the_bound_is_refused_before_its_end(tmp_path: Path) -> None:
     async with ingest_line(tmp_path) as line:
         reader, writer = await line.connect()
