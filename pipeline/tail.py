@@ -59,6 +59,8 @@ class Tail:
     def read_seen(self, key: bytes, count: int) -> None:
         """Take in a record of marks or sessions, by its key `previous-offset`."""
         if key not in self._seen:
+            if any(previous_of(key) < previous_of(last) for last in self._seen):
+                return  # out of a transaction long past
             self._seen.clear()  # only the last batch is judged
         self._seen[key] = self._seen.get(key, 0) + count
 
@@ -89,6 +91,11 @@ class Tail:
             heal_until = max(heal_until, position.offset)
             position = before(position)
         return Verdict(position, heal_until)
+
+
+def previous_of(key: bytes) -> int:
+    """Return where the batch began whose `seen` records have this key, `previous-offset`."""
+    return int(key[: key.rindex(b"-")])
 
 
 def before(position: Position) -> Position:
