@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ingest.frames import Frame
@@ -100,7 +101,7 @@ class Drain:
                 await asyncio.wait_for(at_once.acquire(), _DELIVERY_SECONDS)
             except TimeoutError:
                 raise KafkaAway from None
-            delivery = self._send(record, loop, lambda number=number: has.add(number))
+            delivery = self._send(record, loop, partial(has.add, number))
             delivery.add_done_callback(lambda _: at_once.release())
             # Asked for, or asyncio logs a traceback for each that nobody waits for any more.
             delivery.add_done_callback(asyncio.Future.exception)
