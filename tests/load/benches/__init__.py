@@ -1,1 +1,1 @@
-"""One module a bench: each has `run(session) -> Section`."""
+"""One module a bench, named as on the command line: `bench(session)` measures and adds rows to the table."""
