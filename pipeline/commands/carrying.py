@@ -2,7 +2,9 @@
 
 A row is carried with the offset that it includes, so the worker that counts the beacons again adds only what
 comes after it; a mark with the place of its first sighting, so that only a repeat is one. Both are the worker's
-own rules for a torn checkpoint (pipeline.tail), which is why nothing is counted twice or lost.
+own rules for a torn checkpoint (pipeline.tail), which is why no event is counted twice or lost. What is kept of
+a session is not carried, for it includes the beacons that are counted again: a session that is older than the log
+is a new one to what follows.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 import orjson
 from confluent_kafka import Producer
 
-from pipeline.batch import MARKS_PER_RECORD, Mark, is_position_key, offset_of, pack_marks, unpack_marks
+from pipeline.batch import MARKS_PER_RECORD, Mark, is_position_key, offset_of, pack_marks, unpack_seen
 from pipeline.commands.broker import Broker, Offsets, asking
 from pipeline.commands.progress import Progress
 from pipeline.commands.putting import NotTaken
@@ -84,11 +86,12 @@ def _marks(broker: Broker, gone: Offsets) -> Iterator[Carried]:
         for messages in broker.read(topic, begin, end):
             for message in messages:
                 part = message.partition()
-                marks[part] += (mark for mark in unpack_marks(message.value()) if offset_of(mark[1]) < gone[part])
+                found, _ = unpack_seen(message.value())
+                marks[part] += (mark for mark in found if offset_of(mark[1]) < gone[part])
             progress.read(messages)
-    for part, found in marks.items():
-        for start in range(0, len(found), MARKS_PER_RECORD):
-            yield Carried("seen", part, b"carried", pack_marks(found[start : start + MARKS_PER_RECORD]))
+    for part, kept in marks.items():
+        for start in range(0, len(kept), MARKS_PER_RECORD):
+            yield Carried("seen", part, b"carried", pack_marks(kept[start : start + MARKS_PER_RECORD]))
 
 
 def carry(broker: Broker, carried: Iterable[Carried]) -> None:

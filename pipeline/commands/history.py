@@ -15,8 +15,9 @@ import orjson
 
 from pipeline.batch import is_position_key
 from pipeline.commands.broker import Broker, Offsets
+from pipeline.commands.clickhouse import statements
 from pipeline.commands.progress import Progress
-from pipeline.commands.warehouse import COLUMNS, KEY, Row, day_of, newest, warehouse_row
+from pipeline.commands.warehouse import COLUMNS, KEY, TEXTS, Row, day_of, newest, warehouse_row
 from pipeline.config import RefusedSetting
 
 STATE = "exported.json"
@@ -40,6 +41,12 @@ class Exported:
 @click.group()
 def history() -> None:
     """Hour rows for a warehouse: Parquet files, or lines for ClickHouse."""
+
+
+@history.command("clickhouse-sql")
+def clickhouse_sql() -> None:
+    """Print what makes ClickHouse keep and add up hour rows: tables and views, from this version's catalog."""
+    click.echo(statements(), nl=False)
 
 
 @history.command("export")
@@ -143,7 +150,7 @@ def _merge(path: Path, changed: list[Row]) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    kinds = dict.fromkeys(COLUMNS, "BIGINT") | dict.fromkeys(("window", "set", "partnerId", "entryId"), "VARCHAR")
+    kinds = dict.fromkeys(COLUMNS, "BIGINT") | dict.fromkeys(TEXTS, "VARCHAR")
     typed = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in kinds.items()) + "}"
     key, kept = _listed(KEY), _listed(name for name in COLUMNS if name != "deleted")
     with tempfile.NamedTemporaryFile(suffix=".ndjson") as file, duckdb.connect() as database:

@@ -38,7 +38,8 @@ def rebuild(beside: str | None, workers: int, no_wait: bool, yes: bool) -> None:
     """Count all beacons again: after a repair, for a new metric, window or dimension.
 
     Rows and marks of beacons that topic beacons no longer has (it keeps 7 days) are carried over, so hours of
-    last year stay as they are, and the windows at the edge are completed exactly. Rejected beacons stay listed.
+    last year stay as they are, and the windows at the edge are completed exactly; only a session that reaches over
+    the edge counts as two there, and its time watched from its beginning. Rejected beacons stay listed.
 
     \b
     Without --beside, the reports are short of rows until it is done:

@@ -12,11 +12,14 @@ from typing import Any
 
 import orjson
 
-from pipeline.catalog import METRICS, WINDOWS, Window
+from pipeline.catalog import METRICS, SETS, WINDOWS, Window
 from pipeline.windows import is_expired
 
 HOUR_S = 3600
-KEY = ("window", "start", "set", "partnerId", "entryId", "partition")
+# Of every set; a row has "" in those that are not of its own.
+DIMENSION_NAMES = tuple(dict.fromkeys(name for kept in SETS for name in kept.dimensions))
+KEY = ("window", "start", "set", *DIMENSION_NAMES, "partition")
+TEXTS = ("window", "set", *DIMENSION_NAMES)
 METRIC_NAMES = tuple(metric.name for metric in METRICS)
 COLUMNS = (*KEY, *METRIC_NAMES, "version", "deleted")
 

@@ -102,7 +102,7 @@ def put(line: Line, beacons: Iterable[Beacon | bytes], a_record: int = 10) -> No
     assert producer.flush(30) == 0
 
 
-async def counted(line: Line, seconds: float = 30, **settings: str) -> Any:
+async def counted(line: Line, seconds: float = 120, **settings: str) -> Any:
     """Wait until all of topic `beacons` is counted; return what `status --json` says then."""
     found: list[Any] = []
 

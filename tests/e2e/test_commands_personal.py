@@ -67,7 +67,7 @@ async def test_a_partner_is_erased_while_the_line_counts_and_what_stays_is_said(
     async def is_gone() -> bool:
         return await plays(line, "101", hour_s) == 0
 
-    await until(is_gone, 20, "the report shows nothing of partner 101")
+    await until(is_gone, 60, "the report shows nothing of partner 101")
     # The worker was fenced and goes on; what comes later counts from nothing, and nothing else was touched.
     put(line, [beacon(5000 + number, now, "101") for number in range(16)])
     assert (await counted(line))["ledger"]["unique"] == 176
@@ -75,7 +75,7 @@ async def test_a_partner_is_erased_while_the_line_counts_and_what_stays_is_said(
     async def has_sixteen() -> bool:
         return await plays(line, "101", hour_s) == 16 and await plays(line, "202", hour_s) == 80
 
-    await until(has_sixteen, 20, "the report shows the new plays of partner 101")
+    await until(has_sixteen, 60, "the report shows the new plays of partner 101")
     await did(line, "history", "export", str(rows), "--to", "clickhouse-ndjson")
     again = [row for row in exported(rows) if row["set"] == "partner" and row["partnerId"] == "101"]
     assert sum(row["plays"] for row in again) == 16

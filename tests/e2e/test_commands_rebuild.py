@@ -51,7 +51,7 @@ async def test_a_rebuild_gives_the_same_rows_although_half_of_the_beacons_are_go
     cut_beacons(line)
     put(line, beacons[::70])
     rebuilding = asyncio.create_task(run(line, "rebuild", "--yes"))
-    await until(lambda: not rows_exist(line), 60, "the old state is gone")
+    await until(lambda: not rows_exist(line), 120, "the old state is gone")
     await line.worker("worker-1").start()
     said: Said = await rebuilding
     assert said.code == 0, said.err

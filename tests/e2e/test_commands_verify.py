@@ -41,7 +41,7 @@ async def test_a_healthy_line_has_no_difference_and_a_falsified_row_is_named(lin
     for against in ((), ("--report", line.report_url)):
         asked = ("verify", "--to", str(now // 1000 + 7200), *against)
         # A report shows the row a moment later.
-        await until(partial(differs, line, *asked), 20, "the falsified row is found")
+        await until(partial(differs, line, *asked), 60, "the falsified row is found")
         found = await run(line, *asked)
         lines = found.out.splitlines()
         assert found.code == 1, found
