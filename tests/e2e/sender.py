@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 
 from tests.e2e.traffic import Request
 
@@ -92,10 +93,10 @@ class Sender:
     async def _connect(self) -> None:
         """Keep one connection open until all is sent."""
         while not self._closing:
-            ended = asyncio.get_running_loop().create_future()
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             try:
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda ended=ended: _Connection(self, ended), "127.0.0.1", self._port
+                    partial(_Connection, self, ended), "127.0.0.1", self._port
                 )
             except OSError:
                 await asyncio.sleep(RECONNECT_SECONDS)  # Nobody listens now: as a browser would, later again.
