@@ -34,6 +34,7 @@ async def test_the_players_table_is_the_report_s(line: Line, tmp_path: Path) -> 
     await line.start(workers=1)
     reader = Reader(line.report_url)
     ports = {"INGEST_PORT": str(line.ingest_port), "REPORT_PORT": str(line.report_port), "PLAYERS": str(PLAYERS)}
+    ports["DATA_DIR"] = str(line.folder)
     output = tmp_path / "players.txt"
     players = started(ports, output)
     try:
