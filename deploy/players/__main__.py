@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from pathlib import Path
 
 import aiohttp
 from pydantic import Field, ValidationError
@@ -37,7 +36,6 @@ class Settings(BaseSettings):
     ingest_host: str = "127.0.0.1"
     ingest_port: int = 8080
     report_port: int = 8081
-    data_dir: Path = Path("var")
     data_dir: Path = Path("var")
 
 
