@@ -10,12 +10,15 @@ from pipeline.catalog import DERIVED, METRICS, WINDOWS, Derived, Metric
 REPORT = {"type": "yesoreyeram-infinity-datasource", "uid": "report"}
 SECONDS = {"from": "${__from:date:seconds}", "to": "${__to:date:seconds}"}
 CHOSEN = {"window": "$window", "partnerId": "${partner:csv}"}
-UNITS = {"events": "short", "ms": "s", "s": "s", "min": "m", "ratio": "percentunit"}
+UNITS = {"ms": "s", "s": "s", "min": "m", "ratio": "percentunit", "kbps": "Kbits"}
 WORDS: tuple[Metric | Derived, ...] = (*METRICS, *DERIVED)
-UNIT = {one.name: UNITS[one.unit] for one in WORDS}
+UNIT = {one.name: UNITS.get(one.unit, "short") for one in WORDS}
 SAYS = {one.name: one.says for one in WORDS}
 HEADLINES = ("plays", "views", "minutesWatched", "bufferTime", "bufferingRatio", "playRate")
-OVER_TIME = tuple(metric.name for metric in METRICS)
+OVER_TIME = (
+    *("plays", "views", "bufferTime", "impressions", "playRequests", "pauses", "seeks", "replays"),
+    *("quartile25", "quartile50", "quartile75", "quartile100", "shares", "errors"),
+)
 OF_AN_ENTRY = ("plays", "views", "bufferTime", "bufferingRatio", "completionRate")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from deploy.grafana.__main__ import written
 from pipeline.__main__ import cli
+from pipeline.report.words import METRIC_WORDS, WINDOW
 from tests.manifests.checkers import DEPLOY, REPO, check, documents, go_tool, refuses
 from tests.manifests.exported import series
 from tests.manifests.promql import grouping, read
@@ -117,9 +118,24 @@ def test_the_outcomes_of_a_worker_are_those_that_a_partition_counts() -> None:
     assert {outcome.partition(".")[0] for outcome in said} <= counted
 
 
-def test_dashboards_are_what_their_code_writes() -> None:
-    for file, text in written().items():
-        assert file.read_text() == text, "run: python -m deploy.grafana"
+def test_the_operators_dashboard_is_what_its_code_writes() -> None:
+    file = DEPLOY / "grafana" / "operators.json"
+    assert file.read_text() == written()[file], "run: python -m deploy.grafana"
+
+
+def test_the_product_dashboard_uses_words_of_the_catalog() -> None:
+    dashboard = json.loads((DEPLOY / "grafana" / "playback.json").read_text())
+    windows = next(one for one in dashboard["templating"]["list"] if one["name"] == "window")
+    assert set(windows["query"].split(",")) <= WINDOW.keys(), "run: python -m deploy.grafana"
+    asked = {
+        word
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", [])
+        for one in target["url_options"]["params"]
+        if one["key"] == "metrics"
+        for word in one["value"].split(",")
+    }
+    assert {"plays", "views", "bufferTime"} <= asked <= set(METRIC_WORDS)
 
 
 def test_every_alert_has_its_runbook_and_every_runbook_its_alert(alerts: dict[str, Any]) -> None:
