@@ -34,10 +34,12 @@ def check_parser() -> None:
 
 def connections_allowed(wanted: int) -> int:
     """Raise the limit of open files as far as allowed; return how many connections fit below it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = min(hard, wanted + _OTHER_FILES) if hard != resource.RLIM_INFINITY else wanted + _OTHER_FILES
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    return max(1, min(wanted, files - _OTHER_FILES))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _OTHER_FILES
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(wanted, soft - _OTHER_FILES))
 
 
 def end_with_parent() -> None:

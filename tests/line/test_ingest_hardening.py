@@ -213,7 +213,7 @@ async def exchanged(line: object, raw: bytes) -> int | None:
     writer.write(raw)
     writer.write_eof()
     try:
-        head = await asyncio.wait_for(reader.read(), 5)
+        head = await asyncio.wait_for(reader.read(), 30)
     except ConnectionError:
         return None
     finally:

@@ -1,0 +1,29 @@
+"""How many connections fit below the limit of open files."""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+
+from ingest.machine import connections_allowed
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "wanted", "allowed", "raised_to"),
+    [
+        (1024, 4096, 100, 100, None),
+        (1024, 4096, 2000, 2000, 2048),
+        (1024, 4096, 10000, 4048, 4096),
+        (64, 64, 10000, 16, 64),
+        (1024, resource.RLIM_INFINITY, 10000, 10000, 10048),
+    ],
+)
+def test_the_limit_is_raised_as_far_as_needed_and_allowed_and_never_lowered(
+    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, wanted: int, allowed: int, raised_to: int | None
+) -> None:
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
+    assert connections_allowed(wanted) == allowed
+    assert raised == ([] if raised_to is None else [(raised_to, hard)])
