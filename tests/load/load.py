@@ -58,11 +58,8 @@ class _Packer:
                 self._producer.poll(0.1)
 
 
-def load(
-    broker: kafka.Broker, folder: Path, shape: Shape, packings: list[int], partitions: int, codec: str
-) -> list[Loaded]:
-    """Fill one topic a packing in one pass over the beacons."""
-    producer = Producer(
+def _producer(broker: kafka.Broker, codec: str) -> Producer:
+    return Producer(
         {
             "bootstrap.servers": broker.bootstrap,
             "log_level": 0,
@@ -72,6 +69,13 @@ def load(
             "queue.buffering.max.kbytes": 262144,
         }
     )
+
+
+def load(
+    broker: kafka.Broker, folder: Path, shape: Shape, packings: list[int], partitions: int, codec: str
+) -> list[Loaded]:
+    """Fill one topic a packing in one pass over the beacons."""
+    producer = _producer(broker, codec)
     name = f"{shape.sessions}-{shape.entries}-{shape.partners}-{shape.seed}-"
     prefixes = [f"{name}{packed}-{codec}-" for packed in packings]
     packers = []
