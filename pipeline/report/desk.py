@@ -251,13 +251,13 @@ class Desk:
 
     def _keep(self, name: Key, entry: Entry) -> None:
         old = self._entries.pop(name, None)
-        self._bytes += _size(entry) - (_size(old) if old else 0)
+        self._bytes += _size(name, entry) - (_size(name, old) if old else 0)
         self._entries[name] = entry
         while self._bytes > self.cache_bytes and self._entries:
-            _, gone = self._entries.popitem(last=False)
-            self._bytes -= _size(gone)
+            first, gone = self._entries.popitem(last=False)
+            self._bytes -= _size(first, gone)
 
 
-def _size(entry: Entry) -> int:
-    # Content and the body written from it; and what Python needs around them.
-    return 2 * len(entry.content) + 1000
+def _size(name: Key, entry: Entry) -> int:
+    # The question, its content and the body written from it; and what Python needs around them.
+    return len(name[0]) + 2 * len(entry.content) + 1000

@@ -109,12 +109,10 @@ class Feed:
         while not self._stopping.is_set():
             try:
                 self._carry()
-            except StartAgain as doubt:
+            except (StartAgain, sqlite3.Error) as doubt:
                 if time.monotonic() > quiet_until:
-                    log.warning("windows cannot be read on, trying again from the stored offsets: %s", doubt)
+                    log.warning("counts are not read on, trying again from the stored offsets: %s", doubt)
                     quiet_until = time.monotonic() + SAY_AGAIN_SECONDS
-            except sqlite3.Error as error:
-                log.error("read model could not be written, trying again from the stored offsets: %s", error)
             self._stopping.wait(PAUSE_SECONDS)
         self._source.close()
         self._model.close()

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pipeline.catalog import WINDOWS, Window
 from pipeline.report import moment
+from pipeline.report.accept import format_of
 from pipeline.report.moment import Moment
 from pipeline.report.problem import NOTHING, Refused, bad_value, too_large, unknown_word
 from pipeline.report.querystring import read, split
@@ -72,7 +73,7 @@ class Shape:
     bucket: Bucket
     fill: Fill
     compare: Compare
-    format: Format | None
+    format: Format
     times: Times
     key: str = field(init=False, default="", repr=False, compare=False)
 
@@ -118,31 +119,35 @@ class Asked:
         return Query(self.shape, since, until)
 
 
-def parse(text: str, partner: str | None) -> Asked:
+def parse(text: str, partner: str | None, accept: str = "") -> Asked:
     """Return what a query string asks for.
 
     Args:
         text: the raw query string.
         partner: the only partner that the caller may see; None: all.
+        accept: header Accept, which says the format where the query does not.
     """
     given = read(text)
     one = {name: values[0] for name, values in given.items()}
     tz = moment.zone("tz", one.get("tz", "UTC"))
     by = _by(one.get("by", TIME))
     metrics = _metrics(one.get("metrics"))
+    written = _enum("format", one["format"], Format) if "format" in one else format_of(accept)
+    # A download is whole unless a part is asked for: nothing in it would say that there is more.
+    rows = str(MOST_ROWS if written is Format.CSV else 1000)
     shape = Shape(
         window=_window(one.get("window", "1m")),
         by=by,
         filters=_filters(given, partner),
         metrics=metrics,
         order=_order(one.get("order", ""), by),
-        limit=_number("limit", one.get("limit", "1000"), 1, MOST_ROWS),
+        limit=_number("limit", one.get("limit", rows), 1, MOST_ROWS),
         offset=_number("offset", one.get("offset", "0"), 0, 10**9),
         tz=tz.key,
         bucket=_enum("bucket", one.get("bucket", Bucket.WINDOW), Bucket),
         fill=_enum("fill", one.get("fill", Fill.NONE), Fill),
         compare=_enum("compare", one.get("compare", Compare.NONE), Compare),
-        format=_enum("format", one["format"], Format) if "format" in one else None,
+        format=written,
         times=_enum("times", one.get("times", Times.UNIX), Times),
     )
     _fitting(shape)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
 from pipeline.report import answer, headers, query, session
-from pipeline.report.accept import CONTENT_TYPE, format_of, unchanged
+from pipeline.report.accept import CONTENT_TYPE, unchanged
 from pipeline.report.access import Access
 from pipeline.report.auth import UNKNOWN_KEY, Caller
 from pipeline.report.desk import Desk, Entry
@@ -27,6 +27,7 @@ CLOSED_CACHE = "private, max-age=60"
 VARY = "Authorization, Cookie, Accept"
 NO_STORE = {"Cache-Control": "no-store"}
 MOST_PARSED = 5000
+MOST_KEPT_TEXT = 2000
 BODY_SECONDS = 5.0
 
 
@@ -73,10 +74,9 @@ class Api:
         name = (caller.partner, text, accept)
         found = self._parsed.get(name)
         if found is None:
-            found = query.parse(text, caller.partner)
-            if found.shape.format is None:
-                found = replace(found, shape=replace(found.shape, format=format_of(accept)))
-            self._parsed[name] = found
+            found = query.parse(text, caller.partner, accept)
+            if len(text) + len(accept) <= MOST_KEPT_TEXT:
+                self._parsed[name] = found
             if len(self._parsed) > MOST_PARSED:
                 self._parsed.popitem(last=False)
         return found

@@ -168,7 +168,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter(
         "limit",
-        "Rows at most.",
+        "Rows at most; all that may be by default in CSV.",
         {"type": "integer", "minimum": 1, "maximum": MOST_ROWS, "default": 1000},
         "50",
     ),

@@ -137,6 +137,7 @@ async def test_a_session_goes_with_its_key(tmp_path: Path) -> None:
         ({"data": {"key": "a.secret-a"}}, 415),
         ({"data": b"{", "headers": {"Content-Type": "application/json"}}, 400),
         ({"json": {}}, 400),
+        ({"data": b"rubbish", "headers": {"Content-Type": "application/json", "Content-Encoding": "gzip"}}, 400),
         ({"json": []}, 400),
         ({"json": {"key": 7}}, 401),
         ({"json": {"key": "a.secret-a"}, "headers": {"Origin": "https://evil.example"}}, 403),

@@ -150,3 +150,9 @@ def test_ranges_that_meet_share_no_window_and_leave_none_out(since: int, first: 
         parse(f"window=1m&from={a}&to={b}", None).at(0) for a, b in ((since, middle), (middle, until), (since, until))
     )
     assert (left.since, left.until, right.until) == (both.since, right.since, both.until)
+
+
+def test_a_download_is_whole_unless_a_part_is_asked_for() -> None:
+    asked = [("", ""), ("format=csv", ""), ("", "text/csv"), ("format=json", "text/csv"), ("limit=5", "text/csv")]
+    limits = [parse(text, None, accept).shape.limit for text, accept in asked]
+    assert limits == [1000, 50_000, 50_000, 1000, 5]
