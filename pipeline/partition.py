@@ -95,7 +95,7 @@ class Partition:
             if offset <= self._heal_until:
                 # While healing, rows differ in what they include: each record goes to its rows at once.
                 self._judge_and_fold(events)
-                self._apply(offset)
+                self._apply(offset, is_healing=True)
                 events = []
         self._judge_and_fold(events)
 
@@ -182,13 +182,13 @@ class Partition:
             ledger = self._pending.ledger
             ledger[outcome] = ledger.get(outcome, 0) + number
 
-    def _apply(self, offset: int) -> None:
+    def _apply(self, offset: int, is_healing: bool = False) -> None:
         """Add the cells, which hold every record up to `offset`, to their rows."""
         pending = self._pending
         added = roll_up(pending.cells, self._rules.shape)
         if pending.firsts is not None:
             pending.firsts.roll_up(added, self._rules.shape)
-        applied = self._rows.apply(added, offset, self._now_s)
+        applied = self._rows.apply(added, offset, self._now_s, is_healing)
         pending.cells, pending.firsts = {}, None
         pending.touched |= applied.touched
         self._count("expired", applied.expired)

@@ -9,7 +9,19 @@ from pipeline.catalog import DIMENSIONS, METRICS, Metric
 from pipeline.dimensions import Enrichment
 from pipeline.event import EventReader
 from pipeline.store import Store
-from pipeline.windows import OTHER, Counts, Row, RowId, Shape, is_expired, merge, read_row, row_key
+from pipeline.windows import (
+    OTHER,
+    Counts,
+    Row,
+    RowId,
+    Shape,
+    is_expired,
+    keys_begin,
+    merge,
+    read_row,
+    row_id_of,
+    row_key,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +75,20 @@ class Rows:
         self._shape = rules.shape
         self._partner_set = rules.shape.partner_set
         self._rows: dict[RowId, Row] = {}
+        # While healing: the partners' rows that know again how many rows each set has.
+        self._recounted: set[RowId] | None = None
 
-    def apply(self, added: dict[RowId, Counts], offset: int, now_s: float) -> Applied:
+    def apply(self, added: dict[RowId, Counts], offset: int, now_s: float, is_healing: bool = False) -> Applied:
         """Add what cells were rolled up to, every record up to `offset` in them, to the rows.
 
         Args:
             added: by row.
             offset: of the last record in them.
             now_s: the line's own time, Unix seconds: what expired before it is left out.
+            is_healing: rows differ in what they include.
         """
         applied = Applied()
+        self._recounted = (self._recounted or set()) if is_healing else None
         self._load(added)
         windows = self._shape.windows
         for row_id, counts in added.items():
@@ -82,6 +98,8 @@ class Rows:
             row = self._row(row_id)
             # Only after a torn checkpoint does a row include a record that the position does not.
             if row.offset < offset or row.id in applied.touched:
+                if row_id[1] == self._partner_set:
+                    self._recount(row)
                 merge(row.counts, counts)
                 row.offset = offset
                 applied.touched[row.id] = row
@@ -119,6 +137,7 @@ class Rows:
         if self._partner_set is not None and number != self._partner_set and values[1] != OTHER:
             # How many rows a set has in a partner's window is kept in the partner's row: it survives with it.
             partner_row = self._row((index, self._partner_set, start, values[:1]))
+            self._recount(partner_row)
             rows = partner_row.counts.get(kept.rows_name, 0)
             if rows >= min(kept.set.most, self._rules.max_entries):
                 other = (index, number, start, (values[0], *(OTHER for _ in values[1:])))
@@ -127,6 +146,21 @@ class Rows:
             partner_row.counts[kept.rows_name] = rows + 1
         row = self._rows[row_id] = Row(row_id, row_key(row_id, self._shape, self._partition))
         return row
+
+    def _recount(self, partner_row: Row) -> None:
+        """While healing, count each set's rows once: partner row and rows may be of different checkpoints."""
+        if self._recounted is None or partner_row.id in self._recounted:
+            return
+        self._recounted.add(partner_row.id)
+        index, _, start, values = partner_row.id
+        for number, kept in enumerate(self._shape.sets):
+            if number == self._partner_set:
+                continue
+            begin = keys_begin((index, number, start, values), self._shape)
+            keys = self._store.row_keys(self._shape.windows[index].seconds, start, begin)
+            held = {one for one in self._rows if one[:3] == (index, number, start) and one[3][0] == values[0]}
+            there = {row_id_of(key, self._shape) for key in keys} | held
+            partner_row.counts[kept.rows_name] = sum(one is not None and one[3][1] != OTHER for one in there)
 
     def _load(self, row_ids: Iterable[RowId]) -> None:
         """Bring the rows that the store holds into memory."""

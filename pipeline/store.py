@@ -143,6 +143,14 @@ class Store:
             found.append(key[13:])
         return found
 
+    def row_keys(self, window_s: int, start: int, begin: bytes) -> Iterator[bytes]:
+        """Yield the keys of one window's rows that begin so."""
+        place = row_place_of(window_s, start, begin)
+        for key in self._db.keys(from_key=place):
+            if not key.startswith(place):
+                break
+            yield key[13:]
+
     def all_rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and value of every row."""
         for key, value in self._db.items(from_key=b"r"):

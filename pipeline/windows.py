@@ -184,6 +184,14 @@ def row_key(row_id: RowId, shape: Shape, partition: int) -> bytes:
     return text.encode()
 
 
+def keys_begin(row_id: RowId, shape: Shape) -> bytes:
+    """Return with what the keys of all rows begin that share a row's window, start, set and partner."""
+    index, number, start, values = row_id
+    kept = shape.sets[number].set
+    text = f'{{"window":"{shape.windows[index].name}","start":{start},"set":"{kept.name}","partnerId":{values[0]}'
+    return text.encode()
+
+
 def row_id_of(key: bytes, shape: Shape) -> RowId | None:
     """Return which row a key of topic `windows` names; None if the line keeps its window or set no more."""
     words = orjson.loads(key)
