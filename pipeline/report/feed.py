@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 EXPIRE_EVERY_SECONDS = 600
 PAUSE_SECONDS = 1.0
+STOP_SECONDS = 5.0
 SAY_AGAIN_SECONDS = 60.0
 # A checkpoint is smaller than this; records past it without a position are let through as they are.
 LARGEST_CHECKPOINT = 200_000
@@ -92,10 +93,14 @@ class Feed:
         """Start the thread."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop the thread and wait for its last transaction."""
+    def ask_to_stop(self) -> None:
+        """Let the thread end after what it does now."""
         self._stopping.set()
-        self._thread.join()
+
+    def stop(self) -> None:
+        """Wait until the thread has ended; not for a Kafka that does not answer, as nothing is lost by leaving."""
+        self._stopping.set()
+        self._thread.join(STOP_SECONDS)
 
     def alive(self) -> bool:
         """Tell whether the thread runs."""

@@ -111,6 +111,7 @@ class Threads:
 
     def stop(self) -> None:
         """Stop both and wait."""
+        self.watch.ask_to_stop()
         self.feed.stop()
         self.watch.stop()
 

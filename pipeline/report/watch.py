@@ -15,6 +15,7 @@ from pipeline.report.kafka_source import offsets, topic_id
 
 log = logging.getLogger(__name__)
 
+STOP_SECONDS = 5.0
 EVERY_SECONDS = 1.0
 CHECK_TOPIC_EVERY = 15
 ABSENT = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC})
@@ -81,10 +82,14 @@ class Watch:
         """Start the thread."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop the thread."""
+    def ask_to_stop(self) -> None:
+        """Let the thread end after what it does now."""
         self._stopping.set()
-        self._thread.join()
+
+    def stop(self) -> None:
+        """Wait until the thread has ended; not for a Kafka that does not answer, as nothing is lost by leaving."""
+        self._stopping.set()
+        self._thread.join(STOP_SECONDS)
 
     def alive(self) -> bool:
         """Tell whether the thread runs."""
