@@ -22,8 +22,15 @@ from pipeline.rows import Rules
 from pipeline.sessions import Session, grown
 from pipeline.windows import EMPTY, OTHER, PEAK, Counts, RowId, is_expired, row_id_of
 
+HOUR_S = 3600
+MOST_PROJECTED = 100_000
+
 # A row's place: partition, and which row of it.
 Place = tuple[int, RowId]
+# A row's counts, and the sessions seen in it, each with the names that it is counted under.
+Cell = tuple[Counts, dict[bytes, set[str]]]
+# Per window: the number of a set, its values, and whether it keeps peaks there.
+Projected = list[list[tuple[int, tuple[str, ...], bool]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,8 @@ class Recount:
     time: int = 0
     _seen: dict[bytes, int] = field(default_factory=dict)
     _rows_held: Counter[tuple[int, int, int, str]] = field(default_factory=Counter)
-    _in_row: dict[tuple[RowId, str], set[bytes]] = field(default_factory=dict)
+    _cells: dict[RowId, Cell] = field(default_factory=dict)
+    _projected: dict[tuple[str, ...], Projected] = field(default_factory=dict)
     _sessions: dict[bytes, Session] = field(default_factory=dict)
     _read: Callable[[bytes], Event] = field(init=False)
     _by_session: tuple[Metric, ...] = ()
@@ -115,42 +123,53 @@ class Recount:
         shape, range_ = self.rules.shape, self.range
         if not range_.begin <= seconds < range_.end or range_.partner not in (None, event.partner):
             return
+        projected = self._projected.get(event.values) or self._project(event.values)
+        seen_as = [metric.name for metric in self._by_session if not metric.types or event.type in metric.types]
         for index, window in enumerate(shape.windows):
             start = seconds - seconds % window.seconds
             if start < range_.begin or start + window.seconds > range_.end:
                 continue
             if is_expired(window, start, self.time / 1000):
                 continue
-            for number, kept in enumerate(shape.sets):
-                values = kept.project(event.values)
+            for number, values, keeps_peaks in projected[index]:
+                cell = self._cells.get((index, number, start, values))
+                if cell is None:
+                    cell = self._cells[index, number, start, values] = self._cell(index, number, start, values)
+                counts, sessions = cell
+                for name, amount in amounts.items():
+                    counts[name] = counts.get(name, 0) + amount
+                if event.session:
+                    names = seen_as
+                    if keeps_peaks and event.type == EventType.VIEW:
+                        names = [*seen_as, f"{PEAK}{(seconds - start) // shape.windows[0].seconds}"]
+                    self._sight(event.session, names, counts, sessions)
+
+    @staticmethod
+    def _sight(session: bytes, names: list[str], counts: Counts, sessions: dict[bytes, set[str]]) -> None:
+        """Count a session in a row, once under each name."""
+        before = sessions.setdefault(session, set())
+        for name in names:
+            if name not in before:
+                before.add(name)
+                counts[name] = counts.get(name, 0) + 1
+
+    def _project(self, all_values: tuple[str, ...]) -> Projected:
+        """Return per window the sets that values count in, with the set's values; remembered, for they come again."""
+        if len(self._projected) > MOST_PROJECTED:
+            self._projected.clear()
+        windows: list[list[tuple[int, tuple[str, ...], bool]]] = []
+        for index, window in enumerate(self.rules.shape.windows):
+            windows.append([])
+            for number, kept in enumerate(self.rules.shape.sets):
+                values = kept.project(all_values)
                 if index in kept.windows and not (kept.set.carried and EMPTY in values):
-                    adds = self._with_sessions((index, number, start, values), event, seconds, amounts)
-                    if adds:
-                        self._add_to(self._row(index, number, start, values), adds)
+                    windows[-1].append((number, values, window.seconds == HOUR_S and kept.set.peaks))
+        self._projected[all_values] = windows
+        return windows
 
-    def _with_sessions(
-        self, row_id: RowId, event: Event, seconds: int, amounts: Mapping[str, int]
-    ) -> Mapping[str, int]:
-        """Return what an event adds to a row, its session's first appearances there included."""
-        if not event.session:
-            return amounts
-        adds = dict(amounts)
-        index, number, start, _ = row_id
-        for metric in self._by_session:
-            if metric.types and event.type not in metric.types:
-                continue
-            names = [metric.name]
-            if metric.types == (EventType.VIEW,) and self._keeps_peaks(index, number):
-                names.append(f"{PEAK}{(seconds - start) // self.rules.shape.windows[0].seconds}")
-            for name in names:
-                sessions = self._in_row.setdefault((row_id, name), set())
-                if event.session not in sessions:
-                    sessions.add(event.session)
-                    adds[name] = adds.get(name, 0) + 1
-        return adds
-
-    def _keeps_peaks(self, index: int, number: int) -> bool:
-        return self.rules.shape.windows[index].seconds == 3600 and self.rules.shape.sets[number].set.peaks
+    def _cell(self, index: int, number: int, start: int, values: tuple[str, ...]) -> Cell:
+        """Return the counts of the row that values count in, and the sessions seen with just these values."""
+        return self.rows.setdefault(self._row(index, number, start, values), {}), {}
 
     def _row(self, index: int, number: int, start: int, values: tuple[str, ...]) -> RowId:
         """Return the row that values count in; over the bound of their set that of all others."""
@@ -164,14 +183,6 @@ class Recount:
             return (index, number, start, (values[0], *(OTHER for _ in values[1:])))
         self._rows_held[held] += 1
         return row_id
-
-    def _add_to(self, row_id: RowId, amounts: Mapping[str, int]) -> None:
-        row = self.rows.get(row_id)
-        if row is None:
-            self.rows[row_id] = {**amounts}
-        else:
-            for name, amount in amounts.items():
-                row[name] = row.get(name, 0) + amount
 
 
 def found_rows(
