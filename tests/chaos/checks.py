@@ -60,19 +60,16 @@ def ingest_stage(outcomes: Mapping[Beacon, Outcome], stored: Iterable[Stored]) -
 
 def worker_stage(beacons: Beacons, wanted: Table, windows: Windows) -> list[str]:
     """Return where the worker's own ledger differs from the lines of topic beacons: read, deduped, folded."""
-    lines, identities, kinds = len(beacons.stored), set(), Counter[str]()
+    lines, identities = len(beacons.stored), set()
     for beacon in beacons.stored:
         given = parameters(beacon.query, beacon.type, beacon.body)
-        identity = tuple(given.get(name, "") for name in _IDENTITY)
-        if identity not in identities:
-            identities.add(identity)
-            kinds["unique" if given["eventType"] in COUNTED else "unknownTypes"] += 1
-    ledger = windows.ledger
+        identities.add(tuple(given.get(name, "") for name in _IDENTITY))
+    # Which types the catalog knows is its own affair: known or not, each is counted once.
+    ledger = windows.ledger + Counter(first=windows.ledger["unique"] + windows.ledger["unknownTypes"])
     must = {
         "beacons": lines + beacons.unreadable,
         "rejected": beacons.unreadable,
-        "unique": kinds["unique"],
-        "unknownTypes": kinds["unknownTypes"],
+        "first": len(identities),
         "duplicates": lines - len(identities),
     }
     stages = dict.fromkeys(must, "dedupe") | {"beacons": "read", "rejected": "read"}

@@ -28,7 +28,7 @@ PART_SECONDS = 60
 # Half of the faults have company.
 TOGETHER = 0.5
 PAUSE_SECONDS = (1.0, 3.0)
-HEAL_SECONDS = 180
+HEAL_SECONDS = 240
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ ADVERTISED = {"ingest": 27101, "worker": 27102, "report": 27103}
 PLAIN = 27000
 BROKER_DISK_MIB = 2048
 SPOOL_DISK_MIB = 24
+START_SECONDS = 240
 
 
 OPERATOR = "operator.of-this-run-only"
@@ -91,6 +92,11 @@ class ProxiedBroker(Broker):
         self.node = Node(folder, port, listeners)
         self.proxies = {kind: Proxy(outside, inside) for kind, (inside, outside) in listeners.items()}
 
+    async def start(self) -> None:
+        """Start it; a machine that is busy may take minutes over it."""
+        self._child.start()
+        await until(lambda: asyncio.to_thread(self._child.ready), START_SECONDS, "Kafka serves")
+
     @property
     def running(self) -> bool:
         return self._child.running()
@@ -143,7 +149,7 @@ class Stage:
         for process in self.processes.values():
             process.start_only()
         for process in self.processes.values():
-            await process.ready()
+            await process.ready(START_SECONDS)
 
     async def back(self, name: str) -> None:
         """See that a process runs and is ready, as a supervisor would."""
@@ -151,7 +157,7 @@ class Stage:
         if not process.running:
             process.kill()
             process.start_only()
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + START_SECONDS
         while True:
             try:
                 await process.ready(max(1.0, deadline - time.monotonic()))

@@ -110,6 +110,8 @@ def windows_of(rows: Iterable[tuple[bytes, bytes | None]]) -> Windows:
         if "position" in said:
             ledger.update(row["ledger"])
             continue
+        if said["set"] not in {"partner", "entry"}:
+            continue
         entry = said["entryId"] if said["set"] == "entry" else None
         place = (said["window"], said["start"], said["partnerId"], entry)
         sums[place].update({name: row.get(name, 0) for name in METRICS})
