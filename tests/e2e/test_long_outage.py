@@ -55,15 +55,13 @@ async def test_ten_minutes_without_kafka_lose_nothing(tmp_path: Path) -> None:
             await sender.send(traffic(100 + part, RATE * PART_SECONDS, 0), RATE)
         sender.close()
         spooled, memory = spool_bytes(line), memory_mib(ingest.pid)
-        assert list((line.folder / "spool").rglob("*.seg")), "nothing was spooled"
+        assert segments(line), "nothing was spooled"
 
         await broker.start()
-        # The clock runs from the first segment that is gone: before it, Kafka was still to be found again.
-        files = segments(line)
-        await until(lambda: segments(line) < files or not segments(line), 180, "draining begins", every=0.02)
-        took = await until(lambda: segments(line) == 0, MINUTES * 60 + 60, "the spool is empty", every=0.02)
+        # With the second or two that ingest takes to find Kafka again.
+        took = await until(lambda: not segments(line), MINUTES * 60 + 60, "the spool is empty", every=0.02)
+        rate = MINUTES * 60 / took
         counted = await Reader(line.report_url, "").counted(int(time.time() * 1000), MINUTES * 120 + 120)
-        rate = spooled / max(took, 0.01) / (spooled / (MINUTES * 60))
         print(
             f"{journal.sent} beacons in {MINUTES:g} min, answers {dict(journal.answers)}, "
             f"p99 {journal.slowest(0.99) * 1000:.0f} ms, slowest {journal.slowest(1) * 1000:.0f} ms, "
