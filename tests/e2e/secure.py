@@ -49,7 +49,7 @@ class SecureCluster:
 
     async def serves(self) -> None:
         """Wait until every node that runs is in the cluster."""
-        await until(lambda: asyncio.to_thread(self._answers), 90, "the cluster serves")
+        await until(lambda: asyncio.to_thread(self._answers), 240, "the cluster serves")
 
     def run(self, module: str, *arguments: str, **environment: str) -> str:
         """Run one of our commands as the user `admin`."""
