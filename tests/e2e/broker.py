@@ -31,7 +31,7 @@ class Broker:
     async def start(self) -> None:
         self._child.start()
         # Kafka's client waits in its own thread; this loop goes on meanwhile.
-        await until(lambda: asyncio.to_thread(self._child.ready), 60, "Kafka serves")
+        await until(lambda: asyncio.to_thread(self._child.ready), 180, "Kafka serves")
 
     def kill(self) -> None:
         """End it at once (kill -9); start() brings it back with its data."""

@@ -40,7 +40,7 @@ class Process:
         self._child.start()
         return self
 
-    async def ready(self, seconds: float = 60) -> Process:
+    async def ready(self, seconds: float = 120) -> Process:
         await until(lambda: self._child.ready() or self._has_died(), seconds, f"{self.name} is ready")
         assert self._child.running(), f"{self.name} ended: {self.last_lines()}"
         return self
@@ -129,7 +129,7 @@ class Line:
     async def topics(self) -> None:
         """Create the topics, as `make run` does."""
         made = self._process("topics", ("pipeline", "topics"), 0).start_only()
-        await until(lambda: not made.running, 60, "the topics are there")
+        await until(lambda: not made.running, 120, "the topics are there")
         await made.stop()
 
     async def start(self, workers: int = 1) -> list[Process]:
