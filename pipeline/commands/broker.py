@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,14 @@ from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, read_se
 ASK_S = 10.0
 POLL_S = 1.0
 SILENT_S = 30.0
+AGAIN_S = 0.3
 MOST_RECORDS = 10_000
+# A partition moves, or its topic was created a moment ago: it answers soon.
+MOVING = (
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
 
 Offsets = dict[int, int]
 
@@ -96,13 +104,22 @@ class Broker:
         if not parts:
             raise RefusedSetting(f"there is no topic {topic}: check TOPIC_PREFIX, or run: python -m pipeline topics")
         wanted = {TopicPartition(topic, part): which for part in parts}
-        with asking(self.kafka):
-            asked = self._admin.list_offsets(wanted, isolation_level=level, request_timeout=ASK_S)
-            found = {place.partition: int(future.result().offset) for place, future in asked.items()}
-        # -1: no record that late. Below: a leader that did not answer, for which the library names no error.
-        if min(found.values()) < -1:
-            raise RefusedSetting(f"not every partition of {topic} answers: try again when Kafka has a leader for each")
-        return found
+        give_up = time.monotonic() + SILENT_S
+        while True:
+            try:
+                asked = self._admin.list_offsets(wanted, isolation_level=level, request_timeout=ASK_S)
+                found = {place.partition: int(future.result().offset) for place, future in asked.items()}
+            except KafkaException as error:
+                if error.args[0].code() not in MOVING or time.monotonic() > give_up:
+                    with asking(self.kafka):
+                        raise
+            else:
+                # -1: no record that late. Below: a leader that did not answer, for which the library names no error.
+                if min(found.values()) >= -1:
+                    return found
+                if time.monotonic() > give_up:
+                    raise RefusedSetting(f"not every partition of {topic} answers: Kafka has no leader for some")
+            time.sleep(AGAIN_S)
 
     def settings(self, topic: str) -> dict[str, str]:
         """Return a topic's settings as Kafka says them."""
