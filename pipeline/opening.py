@@ -10,7 +10,7 @@ from pipeline.changelog import Changelog, Topics
 from pipeline.partition import Partition
 from pipeline.rows import Rules
 from pipeline.store import Store, Stored, is_damage
-from pipeline.tail import Tail, Verdict, previous_of
+from pipeline.tail import Tail, Verdict, span_of
 from pipeline.windows import row_id_of, row_offset
 
 log = logging.getLogger(__name__)
@@ -121,8 +121,8 @@ class _Replay:
         self._marks: list[Mark] = []
         self._sessions: list[SessionState] = []
         # What the batch that came last has seen, and where it began: it waits for the verdict on that batch.
-        self._last_previous = -2
         self._last_key = b""
+        self._last_span = (-2, -2)
         self._last: tuple[list[Mark], list[SessionState]] = [], []
         self._highest = newest
 
@@ -138,14 +138,14 @@ class _Replay:
             self.write()
 
     def take_seen(self, key: bytes, marks: list[Mark], sessions: list[SessionState]) -> None:
-        previous = previous_of(key)
-        if previous < self._last_previous:
+        span = span_of(key)
+        if span[1] < self._last_span[1]:
             return  # out of a transaction long past: it has been seen
         if key != self._last_key:
-            if previous == self._last_previous:
+            if span[0] <= self._last_span[0]:
                 self._last = [], []  # that batch was torn: this one has seen the same beacons, and on
             self._keep_last()
-            self._last_key, self._last_previous = key, previous
+            self._last_key, self._last_span = key, span
         self._last[0].extend(marks)
         self._last[1].extend(sessions)
         if len(self._marks) + len(self._sessions) >= CHUNK_MARKS:
@@ -158,7 +158,7 @@ class _Replay:
 
     def finish(self, position: Position) -> None:
         """Write the rest; what a batch after this position has seen is to be seen again."""
-        if self._last_previous < position.offset:
+        if self._last_span[0] < position.offset:
             self._keep_last()
         self.write()
 

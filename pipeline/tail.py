@@ -13,6 +13,9 @@ from zlib import crc32
 from pipeline.batch import Position
 from pipeline.windows import row_offset
 
+# Only the last batch is judged; torn ones may have come behind it.
+MOST_SEEN = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -58,11 +61,9 @@ class Tail:
 
     def read_seen(self, key: bytes, count: int) -> None:
         """Take in a record of marks or sessions, by its key `previous-offset`."""
-        if key not in self._seen:
-            if any(previous_of(key) < previous_of(last) for last in self._seen):
-                return  # out of a transaction long past
-            self._seen.clear()  # only the last batch is judged
         self._seen[key] = self._seen.get(key, 0) + count
+        if len(self._seen) > MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
 
     def read_position(self, position: Position) -> None:
         """Take in a position row: it ends its batch."""
@@ -93,9 +94,10 @@ class Tail:
         return Verdict(position, heal_until)
 
 
-def previous_of(key: bytes) -> int:
-    """Return where the batch began whose `seen` records have this key, `previous-offset`."""
-    return int(key[: key.rindex(b"-")])
+def span_of(key: bytes) -> tuple[int, int]:
+    """Return the positions before and after the batch whose `seen` records have this key, `previous-offset`."""
+    previous, _, offset = key.rpartition(b"-")
+    return int(previous), int(offset)
 
 
 def before(position: Position) -> Position:

@@ -16,7 +16,7 @@ from pipeline.batch import Batch
 from pipeline.catalog import METRICS, SETS, WINDOWS, EventType
 from pipeline.changelog import Lost
 from pipeline.opening import open_partition
-from pipeline.partition import Gap, Partition
+from pipeline.partition import Partition
 from pipeline.rows import Rules
 from pipeline.store import Store
 from pipeline.windows import Shape
@@ -246,4 +246,14 @@ def ruled(**changes: object) -> Rules:
     return replace(RULES, **changes)  # type: ignore[arg-type]
 
 
+def ledger_of(life: Life) -> dict[str, int]:
+    return life.kafka.position().ledger
 
+
+def plays_of(life: Life, window: str = "10s", entry: str | None = None) -> dict[int, int]:
+    """Return plays by start of window."""
+    return {
+        start: counts.get("plays", 0)
+        for (name, start, _, of), counts in life.table().items()
+        if (name, of) == (window, entry)
+    }

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.batch import Position
-from pipeline.tail import Tail, Verdict, before
+from pipeline.tail import Tail, Verdict, before, span_of
 from pipeline.windows import checksum_of
 
 Row = tuple[bytes, bytes]
@@ -158,3 +158,14 @@ def test_a_last_checkpoint_is_whole_or_healed_to_its_end_and_never_gone_on_from_
         assert verdict == Verdict(BEFORE_SECOND, heal_until=9)
     else:
         assert verdict == Verdict(P_FIRST, heal_until=9 if rows else -1)
+
+
+def test_a_torn_checkpoint_that_lost_its_position_row_puts_no_doubt_on_the_one_before() -> None:
+    tail = _two()
+    tail.read_row(b"a", b'{"plays":2,"offset":12}')
+    tail.read_seen(b"9-12", 4)
+    assert tail.verdict(None) == Verdict(P_SECOND, heal_until=12)
+
+
+def test_the_span_of_a_batch_is_in_its_key() -> None:
+    assert (span_of(b"-1-4"), span_of(b"9-12")) == ((-1, 4), (9, 12))

@@ -20,8 +20,11 @@ from pipeline.opening import open_partition
 from pipeline.owned import Owned, Place
 from pipeline.owner import Owner
 from pipeline.rows import Rules
-from tests.pipeline.life import RULES, TOPIC_ID, Sent, Table, records, table_of
+from tests.pipeline.life import RULES, TOPIC_ID, Sent, Table, records, table_of, truth
 from tests.pipeline.state_topics import TOPICS, MemoryChangelog, StateTopics
+
+PLAYS = [Sent(index=n, entry=f"e{n % 3}") for n in range(12)]
+TRUTH = truth([PLAYS])
 
 
 class MemoryFetch:
