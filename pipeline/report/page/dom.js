@@ -32,6 +32,7 @@ function update(old, child) {
     if (old.textContent !== child.textContent) old.textContent = child.textContent;
     return;
   }
+  for (const { name, value } of child.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   put(old, ...child.childNodes);
 }
 

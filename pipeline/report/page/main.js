@@ -4,7 +4,7 @@ import { follow, get, Problem, signIn, signOut } from "./api.js";
 import { draw } from "./chart.js";
 import { by, option, put } from "./dom.js";
 import { COLUMNS, funnel, health, quality, splits, tiles, top } from "./parts.js";
-import { fittingWindow, query, RANGES, readState, seconds, writeState } from "./state.js";
+import { fittingWindow, listed, query, RANGES, readState, seconds, writeState } from "./state.js";
 
 const TOP = 12;
 const FUNNEL = ["plays", "quartile25", "quartile50", "quartile75", "quartile100"];
@@ -45,13 +45,17 @@ function fillControls() {
   }
 }
 
-// Every window of the range, those without a row too: a gap is a zero here, for nothing was counted in it.
+// Every window of the range that is counted to its end, those without a row too: nothing came in them. A window that
+// is still open, or not counted yet, is shown as far as it has a row, and never as a zero.
 function filled(answer, window, metrics) {
   const rows = new Map(answer.rows.map((row) => [row.time, row]));
   const nothing = Object.fromEntries(metrics.map((name) => [name, units[name] === "events" || units[name] === "sessions" ? 0 : null]));
   const all = [];
   const first = Math.ceil(answer.from / window.seconds) * window.seconds;
-  for (let time = first; time + window.seconds <= answer.to; time += window.seconds) all.push(rows.get(time) ?? { time, ...nothing });
+  for (let time = first; time + window.seconds <= answer.to; time += window.seconds) {
+    const counted = answer.countedThrough !== null && time + window.seconds <= answer.countedThrough;
+    if (rows.has(time) || counted) all.push(rows.get(time) ?? { time, ...nothing });
+  }
   return all;
 }
 
@@ -105,7 +109,7 @@ function showTop(window) {
     const paint = () => top(answer, lines, units, state.order, sort, (row) => change({ partnerId: row.partnerId, entryId: row.entryId }));
     paint();
     put(by("entries"), ...answer.rows.map((row) => option(row.entryId, "")));
-    const entries = answer.rows.map((row) => row.entryId).filter((entry) => entry && !entry.includes(","));
+    const entries = answer.rows.map((row) => row.entryId).filter((entry) => entry);
     const key = JSON.stringify([entries, Math.floor(Date.now() / 10_000)]);
     if (entries.length && key !== drawn) {
       drawn = key;
@@ -116,7 +120,7 @@ function showTop(window) {
 }
 
 async function sparklines(window, entries) {
-  const words = { by: "time,entry", metrics: "views", order: "time", limit: "20000", entryId: entries.join(",") };
+  const words = { by: "time,entry", metrics: "views", order: "time", limit: "20000", entryId: listed(entries) };
   const answer = await get("/v1/report", query({ ...state, entryId: "" }, window.name, words));
   const steps = Math.max(2, Math.min(60, Math.floor(seconds(state.range) / window.seconds)));
   const lines = new Map(entries.map((entry) => [entry, new Array(steps).fill(0)]));
@@ -127,14 +131,21 @@ async function sparklines(window, entries) {
   return lines;
 }
 
+// The finest window, not finer than the chart's, in which a breakdown is kept for what is shown.
+function splitWindow(dimension, window) {
+  const wanted = state.entryId ? [dimension, "entryId"] : [dimension];
+  const sets = catalog.sets.filter((set) => wanted.every((name) => set.dimensions.includes(name)));
+  return catalog.windows.find((one) => one.seconds >= window.seconds && sets.some((set) => set.windows.includes(one.name)));
+}
+
 async function showSplits(window) {
-  const kept = (name) => catalog.sets.some((set) => set.dimensions.includes(name) && (!set.windows || set.windows.includes(window.name))
-    && (!state.entryId || set.dimensions.includes("entryId")));
-  const asked = SPLITS.filter(([name]) => kept(name));
-  const found = await Promise.all(asked.map(async ([dimension, title]) => {
+  const found = [];
+  for (const [dimension, title] of SPLITS) {
+    const kept = splitWindow(dimension, window);
+    if (!kept) continue;
     const words = { by: dimension, metrics: "views", order: "-views", limit: "6" };
-    return { title, dimension, answer: await get("/v1/report", query(state, window.name, words)) };
-  }));
+    found.push({ title, dimension, answer: await get("/v1/report", query(state, kept.name, words)) });
+  }
   splits(found);
 }
 

@@ -35,10 +35,13 @@ export function fittingWindow(windows, state) {
   return asked && fits(asked) ? asked : windows.find(fits) ?? windows[windows.length - 1];
 }
 
+// A list is split at commas, so a comma inside of a value is escaped.
+export const listed = (values) => values.map((value) => value.replace(/[\\,]/g, "\\$&")).join(",");
+
 function filters(state) {
   const kept = {};
-  if (state.partnerId) kept.partnerId = state.partnerId;
-  if (state.entryId) kept.entryId = state.entryId;
+  if (state.partnerId) kept.partnerId = listed([state.partnerId]);
+  if (state.entryId) kept.entryId = listed([state.entryId]);
   return kept;
 }
 
