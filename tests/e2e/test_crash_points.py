@@ -27,7 +27,7 @@ from tests.e2e.wait import until
 
 pytestmark = pytest.mark.e2e
 
-STRIDE = int(os.environ.get("CRASH_STRIDE", "4"))
+STRIDE = int(os.environ.get("CRASH_STRIDE", "2"))
 BEACONS = 200
 AT_ONCE = 100
 MOST = 100
