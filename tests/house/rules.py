@@ -38,6 +38,7 @@ PURE = (
     "pipeline/enrich/referrer.py",
     "pipeline/event.py",
     "pipeline/identity.py",
+    "pipeline/kinds.py",
     "pipeline/parameters.py",
     "pipeline/report/accept.py",
     "pipeline/report/answer.py",
