@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PURE := $(wildcard tests/house tests/deploy tests/ingest tests/pipeline tests/report)
 CODE := $(wildcard ingest pipeline deploy tests)
 # In the order of how soon they tell: seconds first, minutes last.
-TESTS := $(PURE) $(wildcard tests/line tests/manifests tests/browser tests/e2e tests/chaos)
+TESTS := $(PURE) $(wildcard tests/line tests/manifests tests/browser tests/e2e tests/chaos) tests/load/test_dataset.py tests/load/test_guard.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -48,8 +48,12 @@ chaos: $(VENV)/dev.stamp ## Only the faults, drawn by SEED, against the whole li
 	@exec $(BIN)/python -m tests.chaos --minutes $${MINUTES:-6} --seed $${SEED:-1}
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## Ingest against bare aiohttp, worker against the raw loop, as ratios
-	@exec $(BIN)/python -m tests.load
+bench: $(VENV)/dev.stamp ## Everything that is claimed of cost, beside its peers, as ratios (BENCH="worker ingest --quick")
+	@exec $(BIN)/python -m tests.load $(BENCH)
+
+.PHONY: bench-profile
+bench-profile: $(VENV)/dev.stamp ## Where the worker's time goes: build/profile.txt
+	@exec $(BIN)/python -m tests.load.profile
 
 .PHONY: lock
 lock: ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
