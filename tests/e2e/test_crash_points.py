@@ -47,8 +47,8 @@ class TracedLine(Line):
 
 
 @pytest.fixture
-def traced(broker: Broker, tmp_path: Path) -> Iterator[TracedLine]:
-    line = TracedLine(broker.bootstrap, "crash-", tmp_path / "line", PARTITIONS="1")
+def traced(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[TracedLine]:
+    line = TracedLine(broker.bootstrap, f"{request.node.name[:20]}-", tmp_path / "line", PARTITIONS="1")
     try:
         yield line
     finally:
