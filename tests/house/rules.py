@@ -32,6 +32,7 @@ PURE = (
     "ingest/frames.py",
     "ingest/packer.py",
     "ingest/wire.py",
+    "pipeline/batch.py",
     "pipeline/catalog.py",
     "pipeline/commands/clickhouse.py",
     "pipeline/commands/letters.py",
