@@ -63,7 +63,7 @@ def read_beacons(bootstrap: str, topic: str) -> Beacons:
         for text in (value or b"").split(b"\n"):
             try:
                 stored.append(_stored(partition, offset, text))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 unreadable += 1
     return Beacons(stored, unreadable)
 
