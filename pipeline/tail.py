@@ -95,9 +95,15 @@ class Tail:
 
 
 def span_of(key: bytes) -> tuple[int, int]:
-    """Return the positions before and after the batch whose `seen` records have this key, `previous-offset`."""
+    """Return the positions before and after the batch whose `seen` records have this key, `previous-offset`.
+
+    Another key is no batch's: a rebuild carries marks over with it, from before everything.
+    """
     previous, _, offset = key.rpartition(b"-")
-    return int(previous), int(offset)
+    try:
+        return int(previous), int(offset)
+    except ValueError:
+        return -1, -1
 
 
 def before(position: Position) -> Position:

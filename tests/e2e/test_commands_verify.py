@@ -45,8 +45,9 @@ async def test_a_healthy_line_has_no_difference_and_a_falsified_row_is_named(lin
         found = await run(line, *asked)
         lines = found.out.splitlines()
         assert found.code == 1, found
-        assert f"1h {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(key['start']))} UTC, partner 101" in lines[0]
-        assert lines[0].endswith(f"plays is {must_be + 5}, must be {must_be}") or against
+        hour = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(key["start"]))
+        assert f'1h {hour} UTC, partnerId "101"' in lines[0]
+        assert f"plays is {must_be + 5}, must be {must_be}" in lines[0] or against
         assert lines[-1].endswith(": 1 DIFFER")
 
 
