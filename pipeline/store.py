@@ -239,7 +239,9 @@ class Store:
 
 def is_damage(fault: BaseException) -> bool:
     """Tell whether RocksDB found its files wrong: wiping them is the repair, the changelog holds it all."""
-    return str(fault).startswith("Corruption")
+    said = str(fault)
+    # A file that is gone is damage too: RocksDB says so of its manifest in these words, of all others as corruption.
+    return said.startswith("Corruption") or (said.startswith("IO error") and "No such file or directory" in said)
 
 
 def row_place_of(window_s: int, start: int, key: bytes) -> bytes:
