@@ -22,8 +22,8 @@ def _believe(self: Tail, stored: Position | None) -> Verdict:
 _known = Partition._known
 
 
-def _known_from_anywhere(self: Partition, events: Any) -> dict[bytes, tuple[int, int]]:
-    return {identity: (-1, seconds) for identity, (_, seconds) in _known(self, events).items()}
+def _known_from_anywhere(self: Partition, *asked: Any) -> dict[bytes, tuple[int, int]]:
+    return {identity: (-1, seconds) for identity, (_, seconds) in _known(self, *asked).items()}
 
 
 if __name__ == "__main__":
