@@ -2,7 +2,7 @@
 
 Adding a metric, a set, a window or an event type is one line here; rows, report, page, OpenAPI and
 tests follow from it. A line is added or removed, never edited: a changed window size is a new window.
-The price of a line: rows per event = windows x sets; see README, "What a row costs".
+The price of a line: rows per event = windows x sets; see README, "How to add".
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class EventReader:
     ) -> None:
         """Read what these metrics and dimensions (beyond partner and entry) need.
 
-        `by_pair`: identity is the bare (sessionId, eventIndex), DEDUPE_BY=pair.
+        `by_pair`: identity is the bare (sessionId, eventIndex), WORKER_DEDUPE_BY=pair.
         """
         assert enrichment is not None or all(dimension.source == "parameter" for dimension in dimensions)
         self._by_pair = by_pair

@@ -24,7 +24,7 @@ def identity_of(partner: str, session: str, index: str, entry: str, event_type: 
 
 
 def pair_identity_of(partner: str, session: str, index: str) -> bytes:
-    """Return the digest of the bare pair (sessionId, eventIndex) of a partner: DEDUPE_BY=pair."""
+    """Return the digest of the bare pair (sessionId, eventIndex) of a partner: WORKER_DEDUPE_BY=pair."""
     return identity_of(partner, session, index, "", "", "")
 
 

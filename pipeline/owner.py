@@ -48,7 +48,6 @@ class Owner:
         self._open: dict[int, Owned] = {}
         self._opening: dict[int, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self._refused: set[int] = set()
         self._threads = ThreadPoolExecutor(64, thread_name_prefix="partition")
 
     # -- what it holds
@@ -131,7 +130,6 @@ class Owner:
                 continue
             except Refused as refused:
                 log.error("%s", refused)
-                self._refused.add(number)
                 return
             except Exception:
                 log.exception("opening partition %d failed; trying again in %.1f s", number, delay_s)
