@@ -153,6 +153,11 @@ class Changelog:
             raise _lost("commit", error) from error
         except BufferError as error:
             raise Lost("producer queue full") from error
+        except SystemError as error:
+            # A fatal error is raised while deliveries are still told: what flush raises is Python's complaint of that.
+            if isinstance(error.__cause__, KafkaException):
+                raise _lost("commit", error.__cause__) from error
+            raise
         return dict(self._next)
 
     def _produce(self, topic: str, messages: list[dict[str, bytes | None]]) -> None:

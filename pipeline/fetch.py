@@ -30,15 +30,17 @@ class Records:
 
     Attributes:
         request: which Fetch.start asked for them.
+        since: the offset that Kafka was asked for: what lies between it and the first item is not in the log.
         offset: of the last record: what Faust acknowledges.
         items: (offset, value) of each record.
     """
 
-    __slots__ = ("items", "offset", "request")
+    __slots__ = ("items", "offset", "request", "since")
 
-    def __init__(self, request: int) -> None:
+    def __init__(self, request: int, since: int) -> None:
         """Start empty."""
         self.request = request
+        self.since = since
         self.items: list[tuple[int, bytes | None]] = []
         self.offset = -1
 
@@ -51,6 +53,8 @@ class Fetch:
         self._topic = topic
         self._assigned: set[int] = set()
         self._requests: dict[int, int] = {}
+        # By partition, the offset after the last record that came.
+        self._next: dict[int, int] = {}
         # Partitions whose next offset is gone from the log; whoever handles one takes it out.
         self.out_of_range: set[int] = set()
         self.faults: dict[str, int] = {}
@@ -76,6 +80,7 @@ class Fetch:
         self._consumer.incremental_assign([TopicPartition(self._topic, partition, offset)])
         self._assigned.add(partition)
         self._requests[partition] = self.request(partition) + 1
+        self._next[partition] = offset
 
     def request(self, partition: int) -> int:
         """Return the number of the latest start of a partition: what an earlier one brought may still be on its way."""
@@ -105,9 +110,11 @@ class Fetch:
                 continue
             records = by_partition.get(partition)
             if records is None:
-                records = by_partition[partition] = Records(self.request(partition))
+                records = by_partition[partition] = Records(self.request(partition), self._next[partition])
             records.offset = message.offset()
             records.items.append((records.offset, message.value()))
+        for partition, records in by_partition.items():
+            self._next[partition] = records.offset + 1
         return by_partition
 
     def _note(self, error: KafkaError, partition: int) -> None:
@@ -121,10 +128,28 @@ class Fetch:
         self._consumer.close()
 
 
+class _NothingRead(dict[TP, int | None]):
+    """What Faust remembers of how far it has read: nothing.
+
+    It passes over, in silence, every event below the offset it has read or committed (faust 0.15.3,
+    transport/consumer.py, `_drain_messages`). A partition that is opened again goes back to its position, which may
+    be below both; what comes twice is the partition's to tell.
+    """
+
+    def __getitem__(self, tp: TP) -> int | None:
+        """Return None for every partition: nothing is read yet."""
+        return None
+
+
 class Consumer(driver.Consumer):
     """Faust's consumer, whose records come from a Fetch."""
 
     fetch: Fetch
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Start with nothing read, for good."""
+        super().__init__(*args, **kwargs)
+        self._read_offset = _NothingRead()
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> dict[TP, list[Records]]:  # noqa: ASYNC109
         fetched = self.fetch.take()

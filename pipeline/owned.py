@@ -23,7 +23,7 @@ class Owned:
         topic_id: of the beacons topic that its offsets are of.
         acks: (offset, acknowledge) of events not yet in a written checkpoint.
         writing: the checkpoint under way.
-        sought: the offset last asked for to fill a gap.
+        sought: the offset that was not in the log when it was last asked for.
     """
 
     partition: Partition

@@ -189,7 +189,7 @@ class Owner:
             try:
                 owned.partition.take(records.items[start : start + RECORDS_A_TURN])
             except Gap as gap:
-                self._fill(number, owned, gap.offset, records.items)
+                self._fill(number, owned, gap.offset, records)
                 break
             except Exception as fault:
                 self._fault(owned, "folding into", fault)
@@ -207,14 +207,19 @@ class Owner:
         if self._may_write(owned):
             self._checkpoint(owned)
 
-    def _fill(self, number: int, owned: Owned, offset: int, items: list[tuple[int, bytes | None]]) -> None:
-        """Read again from the missing record; a record that Kafka does not give when asked is gone for good."""
-        if owned.sought == offset:
-            following = next(at for at, _ in items if at >= offset)
+    def _fill(self, number: int, owned: Owned, offset: int, records: Records) -> None:
+        """Read again from the missing record.
+
+        It is gone for good only where Kafka passed it over twice when asked: a record that did not get here on its
+        way through Faust comes again.
+        """
+        is_absent = records.since <= offset
+        if is_absent and owned.sought == offset:
+            following = next(at for at, _ in records.items if at >= offset)
             log.error("partition %d: beacon records %d to %d are gone from Kafka", number, offset, following - 1)
             owned.partition.skip_to(following)
             offset = following
-        owned.sought = offset
+        owned.sought = offset if is_absent else -1
         self._fetch.start(number, offset)
 
     async def follow_retention(self) -> None:

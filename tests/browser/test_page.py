@@ -96,7 +96,7 @@ async def test_hostile_entry_ids_are_text(shown: Shown, visit: Visit) -> None:
     for payload in PAYLOADS:
         await page.fill("input[name=entryId]", payload)
         await page.press("input[name=entryId]", "Enter")
-        await expect(page.locator("#top tbody tr")).to_have_text(re.compile("^" + re.escape(payload)), timeout=20_000)
+        await expect(page.locator("#top tbody tr")).to_have_text([re.compile("^" + re.escape(payload))], timeout=20_000)
     assert await page.evaluate("window.harmed") is None
 
 

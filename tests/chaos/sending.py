@@ -20,9 +20,7 @@ TICK_SECONDS = 0.005
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 MOST_CONNECTIONS = 400
-UNCOUNTED = {"10002"}
 _ENTRY = re.compile(r"entryId=([^&]+)")
-_KIND = re.compile(r"eventType=(\d+)")
 
 Beacon = tuple[bytes, bytes]
 
@@ -50,7 +48,7 @@ class Journal:
         before = self.outcomes.get(request.key, Outcome.FAILED)
         if outcome is Outcome.ACKED:
             self.seconds.append(seconds)
-            if before is not Outcome.ACKED and kind_of(request) not in UNCOUNTED:
+            if before is not Outcome.ACKED:
                 self.acked.append((time.time_ns() // 1_000_000, entry_of(request)))
         self.outcomes[request.key] = max(outcome, before)
 
@@ -68,13 +66,6 @@ def entry_of(request: Request) -> str:
     """Return the entry whose rows the request changes."""
     found = _ENTRY.search(request.query) or _ENTRY.search(request.body)
     assert found is not None, "a request without an entry was planned"
-    return found[1]
-
-
-def kind_of(request: Request) -> str:
-    """Return the request's event type."""
-    found = _KIND.search(request.query) or _KIND.search(request.body)
-    assert found is not None, "a request without a type was planned"
     return found[1]
 
 

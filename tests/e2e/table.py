@@ -33,6 +33,7 @@ COUNTED = {
     "35": "seeks",
     "98": "errors",
     "99": "views",
+    "10002": "buttonClicks",
 }
 METRICS = (*sorted(COUNTED.values()), "bufferTime")
 DAY_MS = 86_400_000

@@ -127,6 +127,18 @@ def test_an_error_anywhere_in_a_transaction_is_a_loss(changelog: Changelog, call
     assert lost.value.fenced is fenced
 
 
+def test_a_fatal_error_amid_deliveries_is_a_loss_and_another_complaint_is_a_fault(changelog: Changelog) -> None:
+    complaint = SystemError("returned a result with an exception set")
+    complaint.__cause__ = _error(KafkaError._FENCED)
+    _producer(changelog).fails["flush"] = complaint
+    with pytest.raises(Lost) as lost:
+        changelog.commit(BATCH)
+    assert lost.value.fenced
+    _producer(changelog).fails["flush"] = SystemError("another")
+    with pytest.raises(SystemError):
+        changelog.commit(BATCH)
+
+
 def test_a_full_queue_is_a_loss(changelog: Changelog) -> None:
     _producer(changelog).fails["produce"] = BufferError()
     with pytest.raises(Lost, match="queue full"):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import faust
 import pytest
 from confluent_kafka import KafkaError
 from faust.types import TP
 
 from pipeline import fetch as fetch_module
-from pipeline.fetch import Consumer, Fetch
+from pipeline.fetch import Consumer, Fetch, Transport
 
 
 class FakeConsumer:
@@ -86,6 +88,7 @@ def test_what_an_earlier_start_brought_is_known_by_its_request(fetch: Fetch) -> 
     fetch.start(0, 5)
     _consumer(fetch).queue = [_message(0, 5)]
     late = fetch.take()[0]
+    assert (early.since, late.since) == (5, 5)
     assert (early.request == fetch.request(0), late.request == fetch.request(0)) == (False, True)
     fetch.stop(0)
     fetch.start(1, 0)
@@ -115,3 +118,30 @@ def test_an_acknowledged_event_stands_for_every_record_before_it(acked: list[int
     consumer = SimpleNamespace(_acked={tp: acked}, _acked_index={tp: set(acked)})
     assert Consumer._new_offset(consumer, tp) == committed  # type: ignore[arg-type]
     assert (consumer._acked[tp], consumer._acked_index[tp]) == ([], set())
+
+
+async def test_what_faust_has_read_or_committed_before_never_keeps_records_from_coming_again() -> None:
+    """Faust passes over events below what it has read: a partition opened again would miss records, in silence."""
+    app = faust.App("never-started", broker="kafka://127.0.0.1:1", web_enabled=False)
+    fetch = SimpleNamespace(take=dict)
+    app.transport = Transport([*app.conf.broker_consumer], app, fetch)  # type: ignore[arg-type]
+    given: list[int] = []
+
+    async def take(message: Any) -> None:
+        given.append(message.offset)
+        if len(given) == 3:
+            fetching._stopped.set()
+
+    consumer = app.transport.create_consumer(take, on_partitions_revoked=take, on_partitions_assigned=take)
+    tp = TP("beacons", 0)
+    came = iter([[700, 1200, 756]])
+
+    async def getmany(timeout: float) -> Any:  # noqa: ASYNC109
+        for offset in next(came):
+            yield tp, SimpleNamespace(offset=offset, topic="beacons", key=None, value=None)
+
+    fetching = SimpleNamespace(_stopped=asyncio.Event())
+    consumer.getmany = getmany
+    consumer._read_offset.update({tp: 1000})
+    await consumer._drain_messages(fetching)
+    assert given == [700, 1200, 756]

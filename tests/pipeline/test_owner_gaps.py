@@ -27,6 +27,18 @@ async def test_a_record_that_kafka_does_not_give_when_asked_is_a_hole_in_the_led
     assert world.ledger() == {"beacons": 10, "unique": 10, "lostOffsets": 2}
 
 
+async def test_records_that_do_not_get_here_are_never_taken_for_a_hole(world: World, worker: Worker) -> None:
+    """What Kafka gave, again and again:  0 1 2 3 4 5 6 7; what came through: 0 1 . . . 5 6 7."""
+    await worker.assigned(0)
+    await worker.pump(0, 2)
+    for _ in range(4):
+        worker.fetch.take(0, 3)
+        await worker.pump(0)
+    assert worker.fetch.starts == [(0, 0)] + 4 * [(0, 2)]
+    await worker.caught_up()
+    assert (world.table(), "lostOffsets" in world.ledger()) == (TRUTH, False)
+
+
 async def test_two_holes_are_two_holes(world: World, worker: Worker) -> None:
     worker.fetch.lost |= {(0, 0), (0, 6)}
     await worker.assigned(0)

@@ -74,7 +74,7 @@ class MemoryFetch:
         if not self._lows.get(partition, 0) <= at <= len(self.logs[partition]):
             self.out_of_range.add(partition)
             return None
-        found = Records(self.request(partition))
+        found = Records(self.request(partition), at)
         for offset in range(at, min(len(self.logs[partition]), at + most)):
             if (partition, offset) not in self.lost:
                 found.items.append((offset, self.logs[partition][offset]))
