@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PURE := $(wildcard tests/house tests/deploy tests/ingest tests/pipeline tests/report)
 CODE := $(wildcard ingest pipeline deploy tests)
 # In the order of how soon they tell: seconds first, minutes last.
-TESTS := $(PURE) $(wildcard tests/line tests/manifests tests/browser tests/e2e tests/chaos) tests/load/test_dataset.py tests/load/test_guard.py
+TESTS := $(PURE) $(wildcard tests/line tests/manifests tests/fuzz tests/browser tests/e2e tests/chaos) tests/load/test_dataset.py tests/load/test_guard.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -46,6 +46,10 @@ test: $(VENV)/dev.stamp ## Everything: check, the line in memory, a browser, rea
 chaos: $(VENV)/dev.stamp ## Only the faults, drawn by SEED, against the whole line, for MINUTES (MINUTES=6 SEED=1)
 	@sh deploy/local/test-tools.sh
 	@exec $(BIN)/python -m tests.chaos --minutes $${MINUTES:-6} --seed $${SEED:-1}
+
+.PHONY: fuzz
+fuzz: $(VENV)/dev.stamp ## Readers of requests, lines and spool files against bytes found by coverage (FUZZ_SECONDS=20 each, SEED=1)
+	@$(BIN)/python -m pytest -s tests/fuzz
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp ## Everything that is claimed of cost, beside its peers, as ratios (BENCH="worker ingest --quick")

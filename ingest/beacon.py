@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 BOM = b"\xef\xbb\xbf"
+# Around a body, in JSON and in forms; no others, so that ingest and worker read one session.
+SPACES = b" \t\r\n"
 _SESSION = b"sessionId"
-# Only a percent-encoded letter or digit can hide a parameter name, and real senders encode none of them.
-_HIDDEN_NAME = re.compile(rb"%(?:3\d|4[1-9a-fA-F]|5[\daA]|6[1-9a-fA-F]|7[\daA])")
 
 
 class Beacon(msgspec.Struct, frozen=True):
@@ -59,55 +58,63 @@ def percent_decode(raw: bytes) -> bytes:
 
 
 def first_value(pairs: bytes, name: bytes) -> bytes | None:
-    """Return the decoded value of the first parameter of this name in k=v&k=v text.
+    """Return the decoded value of the first parameter of this name in k=v&k=v text; None if there is none.
 
-    Names are compared after decoding, so `session%49d` is sessionId; `name` is letters and digits.
+    A name as it is written goes before one that is percent-encoded (`session%49d`), and a name without = is none:
+    so the worker reads them too, and a session is judged where its beacons are. `name` is letters and digits.
     """
-    if _HIDDEN_NAME.search(pairs) is not None:
-        return _first_value_decoding_names(pairs, name)
-    at = pairs.find(name)
-    while at >= 0:
-        end = at + len(name)
-        follower = pairs[end : end + 1]
-        if (at == 0 or pairs[at - 1] == 0x26) and follower in (b"=", b"&", b""):
-            if follower != b"=":
-                return b""
-            stop = pairs.find(b"&", end)
-            return percent_decode(pairs[end + 1 :] if stop < 0 else pairs[end + 1 : stop])
-        at = pairs.find(name, end)
-    return None
+    found = _written_value(pairs, name)
+    return _encoded_value(pairs, name) if found is None and b"%" in pairs else found
 
 
-def _first_value_decoding_names(pairs: bytes, name: bytes) -> bytes | None:
+def _written_value(pairs: bytes, name: bytes) -> bytes | None:
+    start = name + b"="
+    at = pairs.find(start)
+    while at > 0 and pairs[at - 1] != 0x26:
+        at = pairs.find(start, at + 1)
+    if at < 0:
+        return None
+    begin = at + len(start)
+    end = pairs.find(b"&", begin)
+    return percent_decode(pairs[begin:] if end < 0 else pairs[begin:end])
+
+
+def _encoded_value(pairs: bytes, name: bytes) -> bytes | None:
     for pair in pairs.split(b"&"):
-        key, _, value = pair.partition(b"=")
-        if key == name or percent_decode(key) == name:
+        key, equals, value = pair.partition(b"=")
+        if equals and percent_decode(key) == name:
             return percent_decode(value)
     return None
 
 
 def body_is_json(body: bytes) -> bool:
     """Tell whether a body is meant as JSON, by its first character: browsers label JSON as they like."""
-    return body.removeprefix(BOM).lstrip(b" \t\r\n")[:1] in (b"{", b"[")
+    return body.removeprefix(BOM).lstrip(SPACES)[:1] in (b"{", b"[")
 
 
 def session_of(beacon: Beacon) -> bytes:
     """Return the decoded sessionId; the body's value wins over the query's; b"" if there is none."""
     if beacon.body:
-        found = _session_in_body(beacon.body)
+        found = _session_in_body(beacon)
         if found is not None:
             return found
     return first_value(beacon.query, _SESSION) or b""
 
 
-def _session_in_body(body: bytes) -> bytes | None:
+def _session_in_body(beacon: Beacon) -> bytes | None:
+    body = beacon.body
     if not body_is_json(body):
-        return first_value(body, _SESSION)
+        if b"multipart/" in beacon.content_type.lower():
+            return None
+        # Names are decoded in queries only.
+        return _written_value(body.removeprefix(BOM).strip(SPACES), _SESSION)
     try:
         raw = bytes(_json_session.decode(body.removeprefix(BOM)).sessionId)
-        if not raw:
+        if not raw or raw.startswith((b"{", b"[")):
             return None
-        return str(msgspec.json.decode(raw)).encode() if raw.startswith(b'"') else raw
+        if raw.startswith(b'"'):
+            return str(msgspec.json.decode(raw)).encode()
+        return raw if raw.isdigit() else msgspec.json.encode(msgspec.json.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # The body stays stored as it came; the pipeline says what is wrong with it.
         return None

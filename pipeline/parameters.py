@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 import orjson
 
-from ingest.beacon import BOM, percent_decode
+from ingest.beacon import BOM, SPACES, percent_decode
 
+_BOM, _SPACES = BOM.decode(), SPACES.decode()
 _YEAR_2100_MS = 4_102_444_800_000
 
 
@@ -154,7 +155,7 @@ def _body_values(body: str, content_type: str, find: Find) -> dict[str, str]:
     JSON is known by its brace, whatever the header says (sendBeacon says text/plain); all else that is not
     multipart is read as a form.
     """
-    text = body.removeprefix(BOM.decode()).lstrip()
+    text = body.removeprefix(_BOM).strip(_SPACES)
     if text.startswith(("{", "[")) or "json" in content_type.lower():
         try:
             values: Any = orjson.loads(text)
@@ -165,7 +166,7 @@ def _body_values(body: str, content_type: str, find: Find) -> dict[str, str]:
         return {name: _query_text(value) for name, value in values.items() if not isinstance(value, dict | list)}
     if "multipart/" in content_type.lower():
         return {}
-    return dict(reversed(find("&" + text.strip())))
+    return dict(reversed(find("&" + text)))
 
 
 def _query_text(value: object) -> str:

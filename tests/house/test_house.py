@@ -71,4 +71,16 @@ def test_the_makefile_describes_every_command() -> None:
     shown = subprocess.run(("make", "help"), cwd=REPO, check=True, capture_output=True, text=True).stdout
 
     targets = {line.split()[1] for line in shown.splitlines() if line.startswith("  make ")}
-    assert targets == {"help", "run", "players", "check", "test", "chaos", "bench", "bench-profile", "lock", "clean"}
+    assert targets == {
+        "help",
+        "run",
+        "players",
+        "check",
+        "test",
+        "chaos",
+        "fuzz",
+        "bench",
+        "bench-profile",
+        "lock",
+        "clean",
+    }
