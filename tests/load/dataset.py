@@ -102,9 +102,11 @@ def _guid(draw: random.Random) -> str:
 def _sent(waiting: tuple[int, int, int, str, str, str, bool]) -> Sent:
     time, number, step, session, partner, entry, repeated = waiting
     query, event_type, buffer_ms = query_of(step, session, partner, entry)
+    # A viewer keeps browser and network for as long as the session lasts.
+    viewer = zlib.crc32(session.encode(), 1)
     line = (
-        f'{{"v":1,"id":"bench-{number}","time":{time},"address":"203.0.{number >> 8 & 255}.0",'
-        f'"path":"/api_v3/index.php","query":"{query}","agent":"{AGENTS[step & 3]}",'
+        f'{{"v":1,"id":"bench-{number}","time":{time},"address":"203.0.{viewer >> 8 & 255}.0",'
+        f'"path":"/api_v3/index.php","query":"{query}","agent":"{AGENTS[viewer & 3]}",'
         f'"referer":"https://video.example/"}}'
     )
     return Sent(line.encode(), time, session, partner, entry, event_type, buffer_ms, repeated)
