@@ -12,6 +12,7 @@ from pipeline import partition as partition_module
 from pipeline import rows as rows_module
 from pipeline.batch import Batch, Position
 from pipeline.event import Event, EventReader
+from pipeline.fetch import Records
 from pipeline.opening import _Replay
 from pipeline.partition import Partition
 from pipeline.rows import Rows
@@ -174,7 +175,16 @@ def _apply_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(MemoryChangelog, "commit", late)
 
 
-def _take_every_fetch_for_the_latest(patch: pytest.MonkeyPatch) -> None:
+def _take_every_gap_for_a_hole(patch: pytest.MonkeyPatch) -> None:
+    take = MemoryFetch.take
+
+    def unplaced(self: MemoryFetch, partition: int, most: int = 1_000_000) -> Records | None:
+        found = take(self, partition, most)
+        if found is not None:
+            found.since = -1
+        return found
+
+    patch.setattr(MemoryFetch, "take", unplaced)
     patch.setattr(MemoryFetch, "request", lambda self, partition: 0)
 
 
@@ -212,7 +222,7 @@ MUTATIONS = (
         "forget the checkpoint under way", life_while_a_checkpoint_is_on_its_way, _forget_the_checkpoint_under_way
     ),
     Mutation("write the store first", life_with_crashes, _apply_before_the_commit),
-    Mutation("take every fetch for the latest", life_of_a_worker_that_opens_again, _take_every_fetch_for_the_latest),
+    Mutation("take every gap for a hole", life_of_a_worker_that_opens_again, _take_every_gap_for_a_hole),
 )
 
 
