@@ -26,9 +26,9 @@ _Content = TypeVar("_Content")
 class Enrichers:
     """The Enrichment of a worker (pipeline/dimensions.py).
 
-    What a beacon is looked up as depends on the operator's files as they are when it is counted. A beacon is
-    counted again only after a torn checkpoint, a second later at most: if a file is replaced in that second, it may
-    stand in two rows of the sets that ask this file. No other set knows of the files.
+    What a beacon is looked up as depends on the operator's files as they are when it is counted. It is counted
+    again only to heal a torn checkpoint: if a file is replaced before that, the beacons of the checkpoint may stand
+    in two rows of the sets that ask this file. No other set knows of the files.
     """
 
     def __init__(self, settings: WorkerSettings, *, asks_for_users: bool = False) -> None:
@@ -75,6 +75,7 @@ class Enrichers:
         if any(news):
             # Last of all: who remembers answers of this version has asked the new files.
             self.version += 1
+            log.info("beacons are looked up in the new files from now on, version %d", self.version)
 
     def agent(self, agent: str) -> dict[str, str]:
         """Return device, operatingSystem, browser and bot."""
