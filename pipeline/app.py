@@ -29,6 +29,9 @@ from pipeline.windows import Shape
 
 log = logging.getLogger(__name__)
 
+# How long a file that an operator replaced stays unseen.
+FILES_S = 1.0
+
 
 class Line:
     """A worker's parts, put together."""
@@ -48,7 +51,9 @@ class Line:
             worker.checkpoint_ms / 1000,
             worker.checkpoint_cells,
         )
-        self.owner = Owner(place, rules_of(line, worker), self.fetch, self.metrics)
+        rules = rules_of(line, worker)
+        self._enrichment = rules.enrichment
+        self.owner = Owner(place, rules, self.fetch, self.metrics)
         self.metrics.watch(self.owner.held)
         self.app = _faust_app(kafka, worker, self.group, place)
         self.app.transport = Transport([*self.app.conf.broker_consumer], self.app, self.fetch)
@@ -80,11 +85,13 @@ class Line:
         """
         await self.app.start()
         crashed = asyncio.ensure_future(self.app.wait_until_stopped())
+        following = asyncio.ensure_future(self._follow_files())
         stopping = asyncio.ensure_future(stop.wait())
         while not stopping.done() and not crashed.done():
             await asyncio.wait([stopping, crashed], timeout=self._checkpoint_s, return_when="FIRST_COMPLETED")
             self.owner.checkpoint()
             await self.owner.follow_retention()
+        following.cancel()
         await self.owner.close()
         if crashed.done():
             raise RuntimeError("Faust stopped by itself")
@@ -92,12 +99,18 @@ class Line:
         await self.app.stop()
         self.fetch.close()
 
+    async def _follow_files(self) -> None:
+        """Take in the files of the operator that were replaced; reading a large one must not hold the line up."""
+        while self._enrichment is not None:
+            await asyncio.sleep(FILES_S)
+            await asyncio.to_thread(self._enrichment.refresh)
+
 
 def rules_of(line: LineSettings, worker: WorkerSettings) -> Rules:
     """Return what this line counts and how.
 
     Raises:
-        RefusedSetting: a window or set is not in the catalog.
+        RefusedSetting: a window or set is not in the catalog, or a file of users cannot be used.
     """
     windows = _chosen("WORKER_WINDOWS", worker.windows, {window.name: window for window in WINDOWS})
     metrics = _chosen("WORKER_METRICS", worker.metrics, {metric.name: metric for metric in METRICS})
@@ -105,7 +118,7 @@ def rules_of(line: LineSettings, worker: WorkerSettings) -> Rules:
     return Rules(
         Shape.of(tuple(windows), tuple(sets)),
         tuple(metrics),
-        Enrichers(worker.places_file, worker.networks_file),
+        Enrichers(worker, asks_for_users=any("user" in kept.dimensions for kept in sets)),
         worker.dedupe_by == "pair",
         worker.dedupe_horizon_s,
         worker.max_entries,

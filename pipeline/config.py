@@ -101,6 +101,15 @@ class WorkerSettings(BaseSettings):
     instance_id: str = Field("", description="static group membership: set it, and a restart moves nothing")
     places_file: Path | None = Field(None, description="MaxMind-format file of countries, regions, cities")
     networks_file: Path | None = Field(None, description="MaxMind-format file of autonomous systems")
+    user_key_file: Path | None = Field(
+        None, description="its bytes key the hash that a user is kept as; none: every viewer is anonymous"
+    )
+    ks_secrets_file: Path | None = Field(
+        None, description='JSON of partner ids and secrets, {"ID": "SECRET" or [...]}; a KS signed with one is believed'
+    )
+    users: Literal["claimed", "verified"] = Field(
+        "claimed", description="claimed: a userId counts where no valid KS names a user; verified: only a KS does"
+    )
     windows: str = Field("", description="comma-separated part of the catalog's windows; empty: all")
     metrics: str = Field("", description="comma-separated part of the catalog's metrics; empty: all")
     sets: str = Field("", description="comma-separated part of the catalog's sets; empty: all")

@@ -106,6 +106,10 @@ class EventReader:
         self._entries: Remembered[str, tuple[str, str]] = Remembered()
         self._kinds: Remembered[tuple[str | None, str | None, str], int] = Remembered()
 
+    def refresh(self) -> None:
+        """Forget what was looked up in files of the operator that are others now."""
+        self._dimensions.refresh()
+
     def read(self, raw: bytes) -> Event:
         """Return the event of a beacon line, one line of a record of topic `beacons`.
 

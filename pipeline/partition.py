@@ -71,7 +71,8 @@ class Partition:
         self._pending = Pending()
         self._in_flight: Pending | None = None
         self._rows = Rows(number, store, rules)
-        self._read_event = rules.reader().read
+        self._reader = rules.reader()
+        self._read_event = self._reader.read
         self._sessions = HeldSessions(store, SessionFold(rules.shape, rules.metrics), rules.cache_rows)
         self._finest_s = rules.shape.windows[0].seconds
 
@@ -83,6 +84,7 @@ class Partition:
         Raises:
             Gap: a record is missing before one of these; those before the gap are folded.
         """
+        self._reader.refresh()
         events: list[tuple[int, Event]] = []
         for offset, value in records:
             if offset <= self.position:

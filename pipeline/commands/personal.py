@@ -148,7 +148,8 @@ def erase(session: str | None, partner: str | None, cut_log: bool, yes: bool) ->
     \b
     A partner's rows     are deleted now from topic windows, and so from the reports and the workers' stores,
                          which may go on meanwhile. Beacons that come later count from nothing.
-    A session's counts   stay: rows hold no session, one cannot be told from another in them.
+    A session's counts   stay: rows hold no session, one cannot be told from another in them. Sets by user hold its
+                         user as a keyed hash: who destroys WORKER_USER_KEY_FILE makes all of them nobody's.
     Raw beacons          stay until Kafka's retention takes them (7 days), for Kafka cannot delete single records.
                          --cut-log deletes everybody's raw beacons of the same partitions up to the subject's last
                          one: counts stay, but `verify`, `rebuild` and `export` reach back no further.

@@ -2,75 +2,72 @@
 
 from __future__ import annotations
 
-import logging
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
 import maxminddb
 
-log = logging.getLogger(__name__)
+from pipeline.enrich.followed import Followed
 
 UNKNOWN = "unknown"
-_NONE = dict.fromkeys(("country", "region", "city", "network"), UNKNOWN)
+_NAMES = ("country", "region", "city", "network")
 
 
 class Addresses:
-    """Looks addresses up; a file that was replaced is opened again, a broken one leaves the last good one in use."""
+    """Looks addresses up in the layout of GeoIP2 and GeoLite2 (City or Country, ASN), which others follow."""
 
     def __init__(self, places: Path | None, networks: Path | None) -> None:
         """Use these files; None: every answer of it is `unknown`."""
-        self._files = [_Database(path) for path in (places, networks)]
+        self._places = _database(places, "WORKER_PLACES_FILE", "country, region and city stay unknown")
+        self._networks = _database(networks, "WORKER_NETWORKS_FILE", "networks stay unknown")
 
-    def refresh(self) -> None:
-        """Open the files that changed again."""
-        for file in self._files:
-            file.refresh()
+    def refresh(self) -> bool:
+        """Read the files that changed again; tell whether one is new."""
+        return any([self._places.refresh(), self._networks.refresh()])
 
     def read(self, address: str) -> dict[str, str]:
-        """Return the four dimensions of an address."""
-        if not address:
-            return dict(_NONE)
-        place, network = (file.get(address) for file in self._files)
-        regions = place.get("subdivisions") or [{}]
-        number = network.get("autonomous_system_number")
+        """Return the four dimensions of an address; what the files do not say is `unknown`."""
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return dict.fromkeys(_NAMES, UNKNOWN)
+        place, network = _record(self._places, parsed), _record(self._networks, parsed)
+        number = _at(network, "autonomous_system_number")
         return {
-            "country": _text(place.get("country", {}).get("iso_code")),
-            "region": _text(regions[0].get("iso_code")),
-            "city": _text(place.get("city", {}).get("names", {}).get("en")),
-            "network": f"AS{number}" if number else UNKNOWN,
+            "country": _text(_at(place, "country", "iso_code")),
+            "region": _text(_at(place, "subdivisions", 0, "iso_code")),
+            "city": _text(_at(place, "city", "names", "en")),
+            "network": f"AS{number}" if isinstance(number, int) and number else UNKNOWN,
         }
 
 
+def _database(path: Path | None, setting: str, without: str) -> Followed[maxminddb.Reader]:
+    # In memory: a file that somebody overwrites in place must not change, or end, under a lookup.
+    return Followed(path, lambda file: maxminddb.open_database(file, maxminddb.MODE_MEMORY), setting, without)
+
+
+def _record(file: Followed[maxminddb.Reader], address: IPv4Address | IPv6Address) -> Any:
+    reader = file.content
+    if reader is None or (address.version == 6 and reader.metadata().ip_version == 4):
+        return None
+    try:
+        return reader.get(address)
+    except Exception as error:
+        # It opened, and is damaged inside.
+        file.distrust(error)
+        return None
+
+
+def _at(record: Any, *steps: str | int) -> Any:
+    """Return what lies at these steps; None where a file is laid out in another way."""
+    for step in steps:
+        try:
+            record = record[step]
+        except (LookupError, TypeError):
+            return None
+    return record
+
+
 def _text(value: Any) -> str:
-    return str(value) if value else UNKNOWN
-
-
-class _Database:
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._stamp: tuple[int, int] | None = None
-        self._reader: maxminddb.Reader | None = None
-        self.refresh()
-
-    def refresh(self) -> None:
-        if self._path is None:
-            return
-        try:
-            status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_size)
-            if stamp == self._stamp:
-                return
-            self._stamp = stamp
-            self._reader = maxminddb.open_database(self._path, maxminddb.MODE_MEMORY)
-        except (OSError, maxminddb.InvalidDatabaseError) as error:
-            log.error("address database %s cannot be read, %s: %s", self._path, "the last good one stays in use"
-                      if self._reader else "places stay unknown", error)  # fmt: skip
-
-    def get(self, address: str) -> dict[str, Any]:
-        if self._reader is None:
-            return {}
-        try:
-            found = self._reader.get(address)
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+    return value if isinstance(value, str) and value else UNKNOWN

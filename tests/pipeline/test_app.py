@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -70,3 +72,22 @@ async def test_the_agent_hands_every_event_with_its_acknowledgement_to_the_owner
     monkeypatch.setattr(line.owner, "take", take)
     await line.app.agents["count"].fun(Stream())
     assert taken == [(3, "first", "ack-1"), (0, "second", "ack-2")]
+
+
+async def test_files_of_the_operator_are_followed_beside_the_line(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.app.FILES_S", 0.001)
+    loop, refreshed = asyncio.get_running_loop(), asyncio.Event()
+    threads: list[int] = []
+
+    def refresh() -> None:
+        threads.append(threading.get_ident())
+        if len(threads) == 3:
+            loop.call_soon_threadsafe(refreshed.set)
+
+    assert line._enrichment is not None
+    monkeypatch.setattr(line._enrichment, "refresh", refresh)
+    following = asyncio.ensure_future(line._follow_files())
+    await asyncio.wait_for(refreshed.wait(), 10)
+    following.cancel()
+    # Reading a large file must not hold up the loop that counts.
+    assert threading.get_ident() not in threads
