@@ -23,7 +23,9 @@ from deploy.local.supervisor import CannotStart, StopAsked, Supervisor
 folder = Path(sys.argv[1])
 (folder / "log").mkdir()
 stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\\n"
-mark = "import os, signal, sys\\nopen(sys.argv[1] + '.' + str(os.getpid()), 'w')\\n"
+begin = "import os, signal, sys\\n"
+# Ready only once it knows what to do when it is told to stop.
+mark = "open(sys.argv[1] + '.' + str(os.getpid()), 'w')\\n"
 obedient = "def stop(*_): open(sys.argv[1] + '.stopped', 'w'); sys.exit()\\nsignal.signal(signal.SIGTERM, stop)\\n"
 wait = "signal.pause()"
 
@@ -34,9 +36,9 @@ def toy(name, script, stop_seconds=5.0):
     return Child(name, lambda: launch, folder / "log" / (name + ".log"), stop_seconds)
 
 
-first = toy("first", mark + obedient + wait)
+first = toy("first", begin + obedient + mark + wait)
 broken = "import sys\\nsys.exit('cannot')"
-stays = mark + (stubborn if "stubborn" in sys.argv else obedient) + wait
+stays = begin + (stubborn if "stubborn" in sys.argv else obedient) + mark + wait
 second = toy("second", broken if "breaks" in sys.argv else stays, 0.5)
 supervisor = Supervisor(lambda text: print(text, flush=True))
 try:
