@@ -15,6 +15,7 @@ from pipeline.kinds import (
     Dimension,
     DimensionSet,
     Metric,
+    Peak,
     Window,
     by,
     count,
@@ -26,6 +27,7 @@ from pipeline.kinds import (
 )
 
 __all__ = [
+    "AUDIENCE_PEAK",
     "DERIVED",
     "DIMENSIONS",
     "METRICS",
@@ -37,6 +39,7 @@ __all__ = [
     "DimensionSet",
     "EventType",
     "Metric",
+    "Peak",
     "Window",
 ]
 
@@ -136,6 +139,9 @@ METRICS: tuple[Metric, ...] = (
     count("buttonClicks", EventType.BUTTON_CLICKED, says="Button of the application clicked (event 10002)."),
     count("pageLoads", EventType.PAGE_LOAD, says="Page of the application loaded (event 10003)."),
 )
+
+
+AUDIENCE_PEAK = Peak("peak", "audience", "sessions", "Most sessions that watched in one and the same 10 s.")
 
 
 WINDOWS: tuple[Window, ...] = (

@@ -65,6 +65,26 @@ def sessions(name: str, *types: int, says: str) -> Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Peak:
+    """The largest value that a session metric had in one of the finest windows, over any range.
+
+    Partitions are added up window by window before the largest is taken. Hour rows of sets with `peaks` keep what it
+    needs, so it outlives the rows of the finest window.
+
+    Attributes:
+        name: its word in the report and on the page.
+        of: the session metric.
+        unit: that people see.
+        says: one sentence for people.
+    """
+
+    name: str
+    of: str
+    unit: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """A tumbling window [start, start + seconds) by ingest's receive time; start is a multiple of seconds.
 

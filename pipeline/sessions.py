@@ -17,7 +17,7 @@ from xxhash import xxh32_digest
 from pipeline.catalog import Adds, EventType, Metric
 from pipeline.dimensions import Remembered
 from pipeline.event import Event
-from pipeline.windows import PEAK, Cells, Counts, RowId, Shape, merge, spread
+from pipeline.windows import HOUR_S, PEAK, SLOT_S, Cells, Counts, RowId, Shape, merge, spread
 
 # Bits kept per variant: a day of 10 s windows. An event further from the others starts its variant anew.
 MOST_SLOTS = 8640
@@ -162,7 +162,7 @@ class SessionFold:
         self._shape = shape
         self._finest_s = shape.windows[0].seconds
         self._spans = tuple(window.seconds // self._finest_s for window in shape.windows)
-        self._hour = next((n for n, window in enumerate(shape.windows) if window.seconds == 3600), None)
+        self._hour = shape.index_of(HOUR_S) if self._finest_s == SLOT_S else None
         self._hashes: Remembered[tuple[str, ...], bytes] = Remembered()
 
     def fold(self, session: Session, event: Event, cells: Cells, firsts: Firsts) -> None:
@@ -264,7 +264,7 @@ class Firsts:
         """Add them to what cells add to the rows."""
         for index, level in enumerate(self._by_window):
             spread(added, level, shape, index)
-        hour = next((n for n, window in enumerate(shape.windows) if window.seconds == 3600), None)
+        hour = shape.index_of(HOUR_S)
         if hour is not None and self._peaks:
             spread(added, self._peaks, shape, hour, peaks_only=True)
         for row_id, counts in self._corrections.items():

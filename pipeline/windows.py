@@ -15,7 +15,7 @@ from zlib import crc32
 
 import orjson
 
-from pipeline.catalog import DimensionSet, Window
+from pipeline.catalog import AUDIENCE_PEAK, WINDOWS, DimensionSet, Window
 from pipeline.event import Event
 
 Counts = dict[str, int]
@@ -28,8 +28,11 @@ K = TypeVar("K")
 
 OTHER = '"(other)"'
 EMPTY = '""'
-# In hour rows: the audience of the 10 s window that many windows after the hour's start.
-PEAK = "audience."
+# In hour rows: the audience of the finest window that many windows after the hour's start.
+PEAK = f"{AUDIENCE_PEAK.of}."
+HOUR_S = 3600
+# Seconds of such a slot. A line that does not keep the finest window of the catalog keeps no peaks.
+SLOT_S = min(window.seconds for window in WINDOWS)
 
 
 @dataclass(slots=True)
@@ -99,6 +102,10 @@ class Shape:
             dict.fromkeys(("partnerId", "entryId", *(name for kept in sets for name in kept.dimensions)))
         )
         return cls(ordered, tuple(_kept(one, ordered, dimensions) for one in sets), dimensions)
+
+    def index_of(self, seconds: int) -> int | None:
+        """Return the index of the window of this size, None if it is not kept."""
+        return next((i for i, window in enumerate(self.windows) if window.seconds == seconds), None)
 
     @property
     def partner_set(self) -> int | None:

@@ -14,15 +14,14 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from pipeline.catalog import Adds, EventType, Metric, Window
+from pipeline.catalog import AUDIENCE_PEAK, Adds, EventType, Metric, Window
 from pipeline.event import Event
 from pipeline.parameters import Reason, Rejected
 from pipeline.partition import MAX_LINES
 from pipeline.rows import Rules
 from pipeline.sessions import Session, grown
-from pipeline.windows import EMPTY, OTHER, PEAK, Counts, RowId, is_expired, row_id_of
+from pipeline.windows import EMPTY, HOUR_S, OTHER, PEAK, SLOT_S, Counts, RowId, is_expired, row_id_of
 
-HOUR_S = 3600
 MOST_PROJECTED = 100_000
 
 # A row's place: partition, and which row of it.
@@ -141,7 +140,7 @@ class Recount:
                 if event.session:
                     names = seen_as
                     if keeps_peaks and event.type == EventType.VIEW:
-                        names = [*seen_as, f"{PEAK}{(seconds - start) // shape.windows[0].seconds}"]
+                        names = [*seen_as, f"{PEAK}{(seconds - start) // SLOT_S}"]
                     self._sight(event.session, names, counts, sessions)
 
     @staticmethod
@@ -158,12 +157,14 @@ class Recount:
         if len(self._projected) > MOST_PROJECTED:
             self._projected.clear()
         windows: list[list[tuple[int, tuple[str, ...], bool]]] = []
+        counted = {metric.name for metric in self._by_session}
+        has_slots = AUDIENCE_PEAK.of in counted and self.rules.shape.windows[0].seconds == SLOT_S
         for index, window in enumerate(self.rules.shape.windows):
             windows.append([])
             for number, kept in enumerate(self.rules.shape.sets):
                 values = kept.project(all_values)
                 if index in kept.windows and not (kept.set.carried and EMPTY in values):
-                    windows[-1].append((number, values, window.seconds == HOUR_S and kept.set.peaks))
+                    windows[-1].append((number, values, has_slots and window.seconds == HOUR_S and kept.set.peaks))
         self._projected[all_values] = windows
         return windows
 

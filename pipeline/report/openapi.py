@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.catalog import SETS, WINDOWS
+from pipeline.catalog import AUDIENCE_PEAK, SETS, WINDOWS
 from pipeline.report.session import COOKIE, CSRF_HEADER
 from pipeline.report.words import (
     BY_WORDS,
@@ -35,6 +35,7 @@ def catalog() -> Json:
             {"name": name, "unit": unit_of(name), "kept": name in METRIC, "says": says}
             for name, says in (
                 *((name, one.says) for name, one in METRIC.items()),
+                (AUDIENCE_PEAK.name, AUDIENCE_PEAK.says),
                 *((name, one.says) for name, one in DERIVED_METRIC.items()),
             )
         ],
@@ -43,6 +44,7 @@ def catalog() -> Json:
                 "name": one.name,
                 "dimensions": list(one.dimensions),
                 "windows": [window.name for window in WINDOWS if not one.windows or window.name in one.windows],
+                "peaks": one.peaks,
             }
             for one in SETS
         ],

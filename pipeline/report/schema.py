@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from pipeline.catalog import METRICS, SETS, WINDOWS, DimensionSet, Window
+from pipeline.windows import HOUR_S
 
 # Raised by hand when a table changes in a way that the catalog does not show.
 LAYOUT = 1
@@ -31,12 +32,14 @@ class Table:
         dimensions: its dimension columns, in key order.
         window: the window of its rows.
         block: length of a block in seconds.
+        more: columns behind the metrics that hold bytes, or NULL: `slots`, see pipeline.report.slots.
     """
 
     name: str
     dimensions: tuple[str, ...]
     window: Window
     block: int
+    more: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -47,15 +50,16 @@ class Table:
         """Return the statement that creates it."""
         texts = "".join(f'"{name}" TEXT NOT NULL, ' for name in self.dimensions)
         sums = "".join(f'"{name}" INTEGER NOT NULL, ' for name in METRIC_NAMES)
+        more = "".join(f'"{name}" BLOB, ' for name in self.more)
         key = ", ".join(f'"{name}"' for name in self.key)
         return (
             f'CREATE TABLE "{self.name}" (block INTEGER NOT NULL, {texts}start INTEGER NOT NULL, '
-            f"part INTEGER NOT NULL, {sums}PRIMARY KEY ({key})) WITHOUT ROWID"
+            f"part INTEGER NOT NULL, {sums}{more}PRIMARY KEY ({key})) WITHOUT ROWID"
         )
 
     def upsert(self) -> str:
-        """Return the statement that puts one row: key columns, then every metric."""
-        marks = ", ".join("?" * (len(self.key) + len(METRIC_NAMES)))
+        """Return the statement that puts one row: key columns, then every metric, then what there is more."""
+        marks = ", ".join("?" * (len(self.key) + len(METRIC_NAMES) + len(self.more)))
         return f'INSERT OR REPLACE INTO "{self.name}" VALUES ({marks})'
 
     def delete(self) -> str:
@@ -66,7 +70,8 @@ class Table:
 
 def table_of(dimensions: DimensionSet, window: Window) -> Table:
     """Return the table of this set and window."""
-    return Table(f"rows_{dimensions.name}_{window.name}", dimensions.dimensions, window, block_seconds(window))
+    more = ("slots",) if window.seconds == HOUR_S and dimensions.peaks else ()
+    return Table(f"rows_{dimensions.name}_{window.name}", dimensions.dimensions, window, block_seconds(window), more)
 
 
 TABLES: dict[tuple[str, str], Table] = {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.catalog import DERIVED, METRICS, SETS, WINDOWS, Adds, Derived, DimensionSet, Metric, Window
+from pipeline.catalog import AUDIENCE_PEAK, DERIVED, METRICS, SETS, WINDOWS, Adds, Derived, DimensionSet, Metric, Window
 
 
 class Bucket(StrEnum):
@@ -51,7 +52,8 @@ OWNED: frozenset[str] = frozenset({"entryId"})
 
 METRIC: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 DERIVED_METRIC: dict[str, Derived] = {derived.name: derived for derived in DERIVED}
-METRIC_WORDS: tuple[str, ...] = (*METRIC, *DERIVED_METRIC)
+PEAK = AUDIENCE_PEAK.name
+METRIC_WORDS: tuple[str, ...] = (*METRIC, PEAK, *DERIVED_METRIC)
 WINDOW: dict[str, Window] = {window.name: window for window in WINDOWS}
 DIMENSIONS: tuple[str, ...] = tuple(dict.fromkeys(name for one in SETS for name in one.dimensions))
 
@@ -67,27 +69,36 @@ BY_WORDS: tuple[str, ...] = (TIME, *(short(name) for name in DIMENSIONS))
 
 def set_with(dimensions: frozenset[str], window: str) -> DimensionSet | None:
     """Return the smallest set that is kept in a window and whose rows know all of these dimensions."""
-    fitting = [one for one in SETS if dimensions <= set(one.dimensions) and (not one.windows or window in one.windows)]
+    return smallest(dimensions, window, SETS)
+
+
+def smallest(dimensions: frozenset[str], window: str, sets: Iterable[DimensionSet]) -> DimensionSet | None:
+    """Return the smallest of these sets that is kept in a window and whose rows know all of these dimensions."""
+    fitting = [one for one in sets if dimensions <= set(one.dimensions) and (not one.windows or window in one.windows)]
     return min(fitting, key=lambda one: len(one.dimensions), default=None)
 
 
 def sums_of(metric: str) -> tuple[str, ...]:
-    """Return the kept metrics that a metric is made of."""
+    """Return the kept metrics that a metric is made of; of a peak the one that it is the peak of."""
     if metric in METRIC:
         return (metric,)
+    if metric == PEAK:
+        return (AUDIENCE_PEAK.of,)
     derived = DERIVED_METRIC[metric]
     return tuple(dict.fromkeys(name for _, name in (*derived.over, *derived.under)))
 
 
 def counts_sessions(metric: str) -> bool:
     """Tell whether a metric counts sessions, whose rows add up over partitions but not over windows."""
-    return any(METRIC[name].adds is Adds.SESSION for name in sums_of(metric))
+    return metric != PEAK and any(METRIC[name].adds is Adds.SESSION for name in sums_of(metric))
 
 
 def unit_of(metric: str) -> str:
     """Return the unit that people see."""
     if metric in DERIVED_METRIC:
         return DERIVED_METRIC[metric].unit
+    if metric == PEAK:
+        return AUDIENCE_PEAK.unit
     return "s" if METRIC[metric].unit == "ms" else METRIC[metric].unit
 
 

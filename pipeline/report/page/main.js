@@ -60,7 +60,7 @@ function filled(answer, window, metrics) {
 }
 
 function showSeries(window) {
-  const metrics = known([...new Set([state.metric, state.second, "plays", "views", "bufferingRatio", ...FUNNEL, ...QUALITY])].filter(Boolean));
+  const metrics = known([...new Set([state.metric, state.second, "peak", "plays", "views", "bufferingRatio", ...FUNNEL, ...QUALITY])].filter(Boolean));
   const names = known([state.metric, state.second].filter((name, index, all) => name && all.indexOf(name) === index));
   const asked = query(state, window.name, { by: "time", metrics: metrics.join(","), order: "time", limit: "2000", compare: "previous" });
   ends.push(follow(asked, ["time"], (answer) => {
@@ -81,18 +81,18 @@ function showTiles() {
   const { totals, before } = latest;
   const tile = (name, title) => ({ name: title, value: totals[name] ?? null, unit: units[name], before: before[name] ?? null, says: says(name) });
   tiles([
-    { name: "Watching now", value: latest.now, unit: "events", before: latest.nowBefore, says: "Views of the last full 10 s." },
-    tile("plays", "Plays"), tile("views", "Views"), tile("bufferingRatio", "Buffering ratio"),
+    { name: "Audience now", value: latest.now, unit: "sessions", before: latest.nowBefore, says: "Sessions that watched in the last full 10 s." },
+    tile("peak", "Peak"), tile("plays", "Plays"), tile("views", "Views"), tile("bufferingRatio", "Buffering ratio"),
   ]);
 }
 
 function showNow() {
-  const asked = query({ ...state, range: "2m" }, "10s", { by: "time", metrics: "views", order: "time" });
+  const asked = query({ ...state, range: "2m" }, "10s", { by: "time", metrics: "audience", order: "time" });
   ends.push(follow(asked, ["time"], (answer) => {
     const through = answer.asOf === null ? null : Math.floor((answer.countedThrough ?? 0) / 10) * 10 - 10;
-    const views = (start) => answer.rows.find((row) => row.time === start)?.views ?? 0;
-    latest.now = through === null ? 0 : views(through);
-    latest.nowBefore = through === null ? null : views(through - 60) || null;
+    const audience = (start) => answer.rows.find((row) => row.time === start)?.audience ?? 0;
+    latest.now = through === null ? 0 : audience(through);
+    latest.nowBefore = through === null ? null : audience(through - 60) || null;
     showTiles();
   }, complain));
 }
