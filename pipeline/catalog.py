@@ -14,6 +14,7 @@ from pipeline.kinds import (
     Derived,
     Dimension,
     DimensionSet,
+    Distinct,
     Metric,
     Peak,
     Window,
@@ -30,6 +31,7 @@ __all__ = [
     "AUDIENCE_PEAK",
     "DERIVED",
     "DIMENSIONS",
+    "DISTINCT",
     "METRICS",
     "SETS",
     "WINDOWS",
@@ -37,6 +39,7 @@ __all__ = [
     "Derived",
     "Dimension",
     "DimensionSet",
+    "Distinct",
     "EventType",
     "Metric",
     "Peak",
@@ -144,6 +147,12 @@ METRICS: tuple[Metric, ...] = (
 AUDIENCE_PEAK = Peak("peak", "audience", "sessions", "Most sessions that watched in one and the same 10 s.")
 
 
+DISTINCT: tuple[Distinct, ...] = (
+    Distinct("sessions", None, "sessions", "Sessions with any event in the window."),
+    Distinct("users", "user", "users", "Distinct users; an anonymous viewer counts as a session. By whole hours."),
+)
+
+
 WINDOWS: tuple[Window, ...] = (
     Window("10s", 10, 6 * 3600),
     Window("1m", 60, 7 * 86400),
@@ -179,8 +188,8 @@ DIMENSIONS: tuple[Dimension, ...] = (
 
 
 SETS: tuple[DimensionSet, ...] = (
-    DimensionSet("partner", ("partnerId",), peaks=True),
-    DimensionSet("entry", ("partnerId", "entryId"), peaks=True),
+    DimensionSet("partner", ("partnerId",), peaks=True, sketches=True),
+    DimensionSet("entry", ("partnerId", "entryId"), peaks=True, sketches=True),
     DimensionSet("playbackType", ("partnerId", "playbackType"), peaks=True, most=20),
     DimensionSet("entryPlaybackType", ("partnerId", "entryId", "playbackType"), ("10s", "1h"), peaks=True),
     by("device", "device", "operatingSystem", windows="1m 1h", most=1_000),

@@ -43,6 +43,7 @@ PURE = (
     "pipeline/enrich/agent.py",
     "pipeline/enrich/referrer.py",
     "pipeline/event.py",
+    "pipeline/firsts.py",
     "pipeline/identity.py",
     "pipeline/kinds.py",
     "pipeline/parameters.py",
@@ -68,7 +69,9 @@ PURE = (
     "pipeline/report/words.py",
     "pipeline/report/writer.py",
     "pipeline/sessions.py",
+    "pipeline/sketch.py",
     "pipeline/tail.py",
+    "pipeline/viewers.py",
     "pipeline/windows.py",
 )
 ACTS = {

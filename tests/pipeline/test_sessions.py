@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline.catalog import METRICS, SETS, WINDOWS, DimensionSet, EventType
 from pipeline.event import Event
-from pipeline.sessions import Firsts, Session, SessionFold, Variant, grown
+from pipeline.firsts import Firsts
+from pipeline.sessions import Session, SessionFold, Variant, grown
 from pipeline.windows import PEAK, RowId, Shape, roll_up
 
 SHAPE = Shape.of(WINDOWS, (*SETS[:3], DimensionSet("type", ("partnerId", "deliveryType"), peaks=True)))

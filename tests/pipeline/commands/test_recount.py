@@ -79,7 +79,7 @@ def test_it_finds_the_rows_and_the_ledger_that_the_worker_writes(
     now_s = {5: batch.position.time / 1000}
     found = found_rows(dict(batch.rows), RULES, ALL, now_s)
     store.close()
-    assert list(differences(wanted_rows({5: recount}, now_s), found)) == []
+    assert list(differences(wanted_rows({5: recount}, now_s, found), found)) == []
     counted = ("beacons", "unique", "duplicates", "unknownTypes", "rejected")
     assert {name: recount.outcomes[name] for name in counted} == {
         name: batch.position.ledger.get(name, 0) for name in counted
