@@ -148,8 +148,8 @@ AUDIENCE_PEAK = Peak("peak", "audience", "sessions", "Most sessions that watched
 
 
 DISTINCT: tuple[Distinct, ...] = (
-    Distinct("sessions", None, "sessions", "Sessions with any event in the window."),
-    Distinct("users", "user", "users", "Distinct users; an anonymous viewer counts as a session. By whole hours."),
+    Distinct("sessions", None, "sessions", "Sessions with any event: exact in one window, else by whole hours."),
+    Distinct("users", "user", "users", "Users; who is anonymous counts as a session. By whole hours."),
 )
 
 

@@ -10,9 +10,20 @@ from typing import Any
 import orjson
 
 from pipeline.report import moment
-from pipeline.report.cover import peaks_in, sessions_add_up
+from pipeline.report.cover import estimates_in, peaks_in, sessions_add_up
 from pipeline.report.query import Query
-from pipeline.report.words import DERIVED_METRIC, METRIC, PEAK, TIME, Bucket, Times, counts_sessions, sums_of
+from pipeline.report.words import (
+    DERIVED_METRIC,
+    DISTINCT_METRIC,
+    METRIC,
+    PEAK,
+    TIME,
+    Bucket,
+    Times,
+    counts_sessions,
+    sums_of,
+)
+from pipeline.sketch import CONFIDENCE, ERROR
 
 Number = int | float | None
 Cells = Sequence[Any]
@@ -72,6 +83,8 @@ def number(metric: str, sums: dict[str, int]) -> Number:
     """Return a metric in the unit that people see."""
     if metric in METRIC:
         return sums[metric] / 1000 if METRIC[metric].unit == "ms" else sums[metric]
+    if metric in DISTINCT_METRIC:
+        return sums[metric]
     if metric == PEAK:
         # Somebody watched, and no hour row says when: the line keeps no peaks.
         watched = any(sums[name] for name in sums_of(metric))
@@ -102,11 +115,30 @@ def unknown(query: Query) -> tuple[frozenset[str], frozenset[str]]:
     sessions = frozenset(metric for metric in query.shape.metrics if counts_sessions(metric))
     rows_add_up, totals_add_up = sessions_add_up(query)
     rows, totals = frozenset() if rows_add_up else sessions, frozenset() if totals_add_up else sessions
-    hours = peaks_in(query)
-    if hours is not None:
-        rows = rows if hours.rows else rows | {PEAK}
-        totals = totals if hours.totals else totals | {PEAK}
-    return rows, totals
+    peaks = peaks_in(query)
+    if peaks is not None:
+        rows = rows if peaks.rows else rows | {PEAK}
+        totals = totals if peaks.totals else totals | {PEAK}
+    estimated = estimates(query)
+    return rows - estimated["rows"], totals - estimated["totals"]
+
+
+def estimates(query: Query) -> dict[str, frozenset[str]]:
+    """Return the metrics that are estimated in the rows, and in the totals, of an answer."""
+    found = estimates_in(query)
+    return {
+        "rows": frozenset(name for name, hours in found.items() if hours.rows),
+        "totals": frozenset(name for name, hours in found.items() if hours.totals),
+    }
+
+
+def _estimates(query: Query) -> dict[str, Any]:
+    """Return what an answer says of its estimates."""
+    shown = {part: names & {*query.shape.metrics} for part, names in estimates(query).items()}
+    return {
+        name: {"error": ERROR, "confidence": CONFIDENCE, "in": [part for part, names in shown.items() if name in names]}
+        for name in sorted(frozenset().union(*shown.values()))
+    }
 
 
 def _metrics(query: Query, names: tuple[str, ...], cells: Cells, nothing: frozenset[str]) -> dict[str, Number]:
@@ -141,6 +173,8 @@ def content(query: Query, table: Table) -> dict[str, Any]:
         "limit": query.shape.limit,
         "offset": query.shape.offset,
     }
+    if estimated := _estimates(query):
+        found["estimates"] = estimated
     if table.before is not None:
         since, until, totals = table.before
         found["previous"] = {"from": since, "to": until, "totals": _metrics(query, table.sums, totals, nothing)}

@@ -1,7 +1,8 @@
 """Which table answers what: sums add up over partitions, windows and values, sessions over partitions alone.
 
 A session that comes in two windows, or under two values of a dimension, is in both of their rows. What says more over
-a longer range is kept in hour rows, in the sets that the catalog marks: the audience of every 10 s, for peaks.
+a longer range is kept in hour rows, in the sets that the catalog marks: the audience of every 10 s, for peaks; sketches
+of who was there, for distinct sessions and users.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.catalog import SETS, WINDOWS, DimensionSet
+from pipeline.report import moment
 from pipeline.report.problem import bad_value
 from pipeline.report.query import Query
 from pipeline.report.schema import TABLES, Table
-from pipeline.report.words import METRIC, PARTNER, PEAK, TIME, Bucket, set_with, smallest, sums_of
+from pipeline.report.words import DISTINCT_METRIC, METRIC, PARTNER, PEAK, TIME, Bucket, set_with, smallest, sums_of
 from pipeline.windows import HOUR_S
 
 HOUR = next((window.name for window in WINDOWS if window.seconds == HOUR_S), "")
@@ -42,6 +44,11 @@ def sums_needed(query: Query) -> tuple[str, ...]:
     return tuple(name for name in METRIC if name in needed)
 
 
+def beyond_sums(query: Query) -> frozenset[str]:
+    """Return the metrics asked for that are no sums: hour rows say them, or nothing does."""
+    return frozenset(word for word in words_needed(query) if word == PEAK or word in DISTINCT_METRIC.keys() - METRIC)
+
+
 def _set_of(query: Query) -> DimensionSet:
     asked = frozenset({*query.shape.by, *dict(query.shape.filters)} - {TIME})
     found = set_with(asked, query.shape.window.name)
@@ -58,8 +65,8 @@ def table_of(query: Query) -> Table:
 def reads(query: Query, since: int) -> tuple[tuple[str, int], ...]:
     """Return the windows whose rows answer a query, each with the start of the block that holds `since`."""
     tables = [table_of(query)]
-    hours = peaks_in(query)
-    tables += [] if hours is None else [one for one in (hours.rows, hours.totals) if one is not None]
+    for hours in (peaks_in(query), *estimates_in(query).values()):
+        tables += [] if hours is None else [one for one in (hours.rows, hours.totals) if one is not None]
     return tuple({one.window.name: since // one.block * one.block for one in tables}.items())
 
 
@@ -98,3 +105,35 @@ def peaks_in(query: Query) -> Hours | None:
         TABLES[rows.name, HOUR] if rows and _is_one_value(query, rows, query.shape.by) else None,
         TABLES[totals.name, HOUR] if totals and _is_one_value(query, totals, ()) else None,
     )
+
+
+def estimates_in(query: Query) -> dict[str, Hours]:
+    """Return which hour rows estimate the distinct ones asked for: those that are not known exactly.
+
+    Sketches of hours say something of whole hours only; they add up over values as over hours.
+    """
+    asked = [name for name in DISTINCT_METRIC if name in words_needed(query)]
+    if not asked or query.since % HOUR_S or query.until % HOUR_S:
+        return {}
+    sets = [one for one in SETS if one.sketches]
+    filters = frozenset(dict(query.shape.filters))
+    rows = smallest(filters | {*query.shape.by} - {TIME}, HOUR, sets) if _is_by_hours(query) else None
+    totals = None if _set_of(query).carried else smallest(filters, HOUR, sets)
+    found: dict[str, Hours] = {}
+    for name in asked:
+        exact_rows, exact_totals = sessions_add_up(query) if name in METRIC else (False, False)
+        found[name] = Hours(
+            TABLES[rows.name, HOUR] if rows and not exact_rows else None,
+            TABLES[totals.name, HOUR] if totals and not exact_totals else None,
+        )
+    return found
+
+
+def _is_by_hours(query: Query) -> bool:
+    """Tell whether every bucket is made of whole hours."""
+    if TIME not in query.shape.by:
+        return True
+    if query.shape.bucket is Bucket.WINDOW:
+        return query.shape.window.seconds % HOUR_S == 0
+    tz = moment.zone("tz", query.shape.tz)
+    return all(ahead % HOUR_S == 0 for _, ahead in moment.offsets(query.since, query.until, tz))

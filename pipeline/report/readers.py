@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.report.answer import Table
+from pipeline.report.distinct import SketchCount
 from pipeline.report.problem import Problem, Refused, too_large
 from pipeline.report.slots import SlotsSum, most
 from pipeline.report.sql import BEFORE, ROW, Statement
@@ -55,6 +56,7 @@ def teach(connection: sqlite3.Connection) -> None:
     """Give a connection the functions that statements call."""
     # The stubs know integers only.
     connection.create_aggregate("slots_sum", 1, SlotsSum)  # type: ignore[arg-type]
+    connection.create_aggregate("sketch_count", 2, SketchCount)  # type: ignore[arg-type]
     connection.create_function("slots_most", 3, most, deterministic=True)
 
 

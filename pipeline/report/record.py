@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
 
-from pipeline.report.schema import METRIC_NAMES, TABLES, Table
+from pipeline.catalog import DISTINCT
+from pipeline.report.schema import METRIC_NAMES, SLOTS, TABLES, Table, sketch_column
 from pipeline.report.slots import packed
-from pipeline.windows import PEAK
+from pipeline.sketch import Sketch
+from pipeline.windows import PEAK, SKETCH
 
 LARGEST = 2**63 - 1
 
@@ -100,8 +104,21 @@ def _slots(value: dict[str, Any]) -> bytes | None:
     return packed({int(name[len(PEAK) :]): number for name, number in value.items() if name.startswith(PEAK)})
 
 
+def _sketch(name: str, value: dict[str, Any]) -> bytes | None:
+    text = value.get(SKETCH + name)
+    if text is None:
+        return None
+    packed = b64decode(text, validate=True)
+    # What cannot be read fails here, where it stops one row, and not in the questions of a year.
+    Sketch(packed)
+    return packed
+
+
 # What a table has more than metrics, read from a row's value.
-_MORE: dict[str, Callable[[dict[str, Any]], bytes | None]] = {"slots": _slots}
+_MORE: dict[str, Callable[[dict[str, Any]], bytes | None]] = {
+    SLOTS: _slots,
+    **{sketch_column(one.name): partial(_sketch, one.name) for one in DISTINCT},
+}
 
 
 def fold(records: Iterable[Record]) -> Batch:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from pipeline.catalog import METRICS, SETS, WINDOWS, DimensionSet, Window
+from pipeline.catalog import DISTINCT, METRICS, SETS, WINDOWS, DimensionSet, Window
 from pipeline.windows import HOUR_S
 
 # Raised by hand when a table changes in a way that the catalog does not show.
 LAYOUT = 1
 
 METRIC_NAMES: tuple[str, ...] = tuple(metric.name for metric in METRICS)
+SLOTS = "slots"
+
+
+def sketch_column(name: str) -> str:
+    """Return the column of a sketch of the catalog."""
+    return f"sketch_{name}"
 
 
 def block_seconds(window: Window) -> int:
@@ -32,7 +38,7 @@ class Table:
         dimensions: its dimension columns, in key order.
         window: the window of its rows.
         block: length of a block in seconds.
-        more: columns behind the metrics that hold bytes, or NULL: `slots`, see pipeline.report.slots.
+        more: columns behind the metrics that hold bytes, or NULL: slots (pipeline.report.slots), sketches.
     """
 
     name: str
@@ -70,8 +76,11 @@ class Table:
 
 def table_of(dimensions: DimensionSet, window: Window) -> Table:
     """Return the table of this set and window."""
-    more = ("slots",) if window.seconds == HOUR_S and dimensions.peaks else ()
-    return Table(f"rows_{dimensions.name}_{window.name}", dimensions.dimensions, window, block_seconds(window), more)
+    more = ((SLOTS,) if dimensions.peaks else ()) + (
+        tuple(sketch_column(one.name) for one in DISTINCT) if dimensions.sketches else ()
+    )
+    kept = more if window.seconds == HOUR_S else ()
+    return Table(f"rows_{dimensions.name}_{window.name}", dimensions.dimensions, window, block_seconds(window), kept)
 
 
 TABLES: dict[tuple[str, str], Table] = {

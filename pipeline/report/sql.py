@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from pipeline.report import moment
+from pipeline.report.hourly import HourlyWriter
 from pipeline.report.problem import bad_value, too_large
 from pipeline.report.query import Query
 from pipeline.report.words import MOST_ROWS, TIME, Bucket, Compare, Fill
-from pipeline.report.writer import Writer, before, bucket_starts
+from pipeline.report.writer import before, bucket_starts
 
 # First column of every row of the answer.
 TOTALS, ROW, BEFORE = 0, 1, 2
@@ -24,7 +25,7 @@ class Statement:
     Attributes:
         text, values: the statement and what is bound to it.
         by: the first columns of a row.
-        sums: the kept metrics of a row, in order; then `peak` if it is asked for.
+        sums: the kept metrics of a row, in order; then those asked for that are no sums.
         before: the range compared with, or None.
     """
 
@@ -51,7 +52,7 @@ def _check(query: Query, tz: ZoneInfo) -> None:
 
 def statement(query: Query) -> Statement:
     """Return the statement for a query; refuse what cannot be put together or costs too much."""
-    writer = Writer(query)
+    writer = HourlyWriter(query)
     _check(query, writer.tz)
     names = [f'"{name}"' for name in writer.sums]
     blank = ["NULL"] * len(writer.by)
@@ -70,9 +71,11 @@ def statement(query: Query) -> Statement:
         since, until, later = before(query, writer.tz)
         earlier = replace(query, since=since, until=until)
         tables.append(f"p AS MATERIALIZED ({writer.source(earlier, later)})")
-        shown += [f'coalesce(p."{name}", 0)' for name in writer.sums]
+        shown += [writer.or_zero("p", name) for name in writer.sums]
         join = f" LEFT JOIN p ON {writer.joined('t', 'p')}"
-        last = f" UNION ALL SELECT {', '.join([str(BEFORE), '0', *blank, *writer.totals(earlier), *nothing])} FROM p"
+        # With count(*) it is one row, whatever the totals are made of.
+        whole = [str(BEFORE), "count(*)", *blank, *writer.totals(earlier), *nothing]
+        last = f" UNION ALL SELECT {', '.join(whole)} FROM p"
     text = (
         f"WITH {', '.join(tables)} "
         f"SELECT {', '.join([str(TOTALS), 'count(*)', *blank, *totals, *nothing])} FROM t "

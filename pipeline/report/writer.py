@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from math import gcd
 from zoneinfo import ZoneInfo
 
 import orjson
 
 from pipeline.report import moment
-from pipeline.report.cover import blocks_of, peaks_in, sums_needed, table_of
+from pipeline.report.cover import beyond_sums, blocks_of, sums_needed, table_of
 from pipeline.report.problem import bad_value
 from pipeline.report.query import Order, Query
 from pipeline.report.schema import Table
-from pipeline.report.words import DERIVED_METRIC, PEAK, TIME, Bucket
-from pipeline.windows import HOUR_S
+from pipeline.report.words import DERIVED_METRIC, DISTINCT_METRIC, PEAK, TIME, Bucket
 
 
 class Writer:
-    """Collects the parts of one statement and the values bound to it."""
+    """Collects the parts of one statement and the values bound to it.
+
+    Attributes:
+        kept: the kept metrics that are added up.
+        sums: all columns behind `by`: those, then what hour rows say beside them.
+    """
 
     def __init__(self, query: Query) -> None:
         self.query = query
         self.shape = query.shape
         self.tz = moment.zone("tz", query.shape.tz)
         self.by = query.shape.by
-        self.peaks = peaks_in(query)
-        self.sums = (*sums_needed(query), *((PEAK,) if self.peaks else ()))
+        self.kept = sums_needed(query)
+        self.sums = (*self.kept, *(name for name in (PEAK, *DISTINCT_METRIC) if name in beyond_sums(query)))
         self.values: dict[str, str | int] = {"limit": query.shape.limit, "offset": query.shape.offset}
 
     def bind(self, value: str | int) -> str:
@@ -55,10 +57,14 @@ class Writer:
             return f"block = {self.bind(blocks[0])}"
         return f"block IN (SELECT value FROM json_each({self.bind(orjson.dumps(list(blocks)).decode())}))"
 
-    def time(self, query: Query, start: str = "start") -> str:
-        """Return the bucket of an instant: its window's start, its local hour's start or its local day's number."""
+    def time(self, query: Query, at: str = "") -> str:
+        """Return the bucket of an instant: its window's start, its local hour's start or its local day's number.
+
+        `at`: the instant; nothing: the start of a row of the window asked for.
+        """
+        start = at or "start"
         if self.shape.bucket is Bucket.WINDOW:
-            return start if start == "start" else f"({start} - {start} % {self.shape.window.seconds})"
+            return f"({at} - {at} % {self.shape.window.seconds})" if at else start
         runs = moment.offsets(query.since, query.until, self.tz)
         ahead = self.bind(runs[0][1])
         for since, following in runs[1:]:
@@ -67,78 +73,26 @@ class Writer:
             return f"({start} - ({start} + {ahead}) % 3600)"
         return f"(({start} + {ahead}) / 86400)"
 
-    def columns(self, query: Query, later: int, start: str = "start") -> list[str]:
+    def columns(self, query: Query, later: int, at: str = "") -> list[str]:
         """Return the columns of `by`; `later` is added to their time."""
-        time = f'{self.time(query, start)} + {self.bind(later)} AS "time"' if TIME in self.by else ""
+        time = f'{self.time(query, at)} + {self.bind(later)} AS "time"' if TIME in self.by else ""
         return [time if name == TIME else f'"{name}"' for name in self.by]
 
     def group(self) -> str:
         numbers = ", ".join(str(n + 1) for n in range(len(self.by)))
         return f" GROUP BY {numbers}" if self.by else ""
 
-    def source(self, query: Query, later: int = 0) -> str:
-        """Return the rows of a range added up over partitions, with their peaks; `later` is added to their time."""
-        if self.peaks is None:
-            return self.grouped(query, later)
-        if self.peaks.rows is None:
-            return f'SELECT *, NULL AS "{PEAK}" FROM ({self.grouped(query, later)})'
-        peaks = self.peaks_of(query, self.peaks.rows, later)
-        return (
-            f'SELECT r.*, k."{PEAK}" FROM ({self.grouped(query, later)}) r '
-            f"LEFT JOIN ({peaks}) k ON {self.joined('r', 'k')}"
-        )
-
     def grouped(self, query: Query, later: int) -> str:
+        """Return the rows of a range added up over partitions; `later` is added to their time."""
         table = table_of(query)
         columns = self.columns(query, later)
-        columns += [f'coalesce(sum("{name}"), 0) AS "{name}"' for name in self.sums if name != PEAK]
+        columns += [f'coalesce(sum("{name}"), 0) AS "{name}"' for name in self.kept]
         return f'SELECT {", ".join(columns)} FROM "{table.name}" WHERE {self.where(query, table)}{self.group()}'
 
-    def peaks_of(self, query: Query, table: Table, later: int) -> str:
-        """Return the peak of each row, out of the slots of hour rows: partitions first, then the largest sum.
-
-        Where hours are cut into shorter buckets, each hour is looked at piece by piece.
-        """
-        size = self.piece(query)
-        pieces = orjson.dumps(list(range(0, HOUR_S, size))).decode()
-        dimensions = [f'"{name}"' for name in self.by if name != TIME]
-        columns = ", ".join((*self.columns(query, later, "(hour + piece)"), self.most(query, "piece", size)))
-        hours = self.hours(query, table, dimensions)
-        cut = f"(SELECT value AS piece FROM json_each({self.bind(pieces)}))"
-        return f"SELECT {columns} FROM ({hours}) CROSS JOIN {cut}{self.group()}"
-
-    def piece(self, query: Query) -> int:
-        """Return the seconds of an hour that surely are in one bucket together."""
-        if TIME not in self.by:
-            return HOUR_S
-        if self.shape.bucket is Bucket.WINDOW:
-            return min(HOUR_S, self.shape.window.seconds)
-        return gcd(HOUR_S, *(ahead for _, ahead in moment.offsets(query.since, query.until, self.tz)))
-
-    def hours(self, query: Query, table: Table, dimensions: list[str]) -> str:
-        """Return the slots of every hour that a range touches, added up over partitions."""
-        whole = replace(query, since=query.since // HOUR_S * HOUR_S)
-        grouped = ", ".join(("start", *dimensions))
-        return (
-            f'SELECT {", ".join(("start AS hour", *dimensions))}, slots_sum(slots) AS slots FROM "{table.name}" '
-            f"WHERE {self.where(whole, table)} AND slots IS NOT NULL GROUP BY {grouped}"
-        )
-
-    def most(self, query: Query, begin: str, seconds: int) -> str:
-        """Return the largest sum of the slots in a part of an hour, as far as it is in the range."""
-        since, until = self.bind(query.since), self.bind(query.until)
-        part = f"max({begin}, {since} - hour), min({begin} + {seconds}, {until} - hour)"
-        return f'max(slots_most(slots, {part})) AS "{PEAK}"'
-
-    def totals(self, query: Query) -> list[str]:
-        """Return the columns of the totals over the rows of a range."""
-        totals = [f'coalesce(sum("{name}"), 0)' for name in self.sums if name != PEAK]
-        if self.peaks is None:
-            return totals
-        if self.peaks.totals is None:
-            return [*totals, "NULL"]
-        hours = self.hours(query, self.peaks.totals, [])
-        return [*totals, f"(SELECT {self.most(query, '0', HOUR_S)} FROM ({hours}))"]
+    def or_zero(self, table: str, name: str) -> str:
+        """Return a column of a joined table: zero where it has no row; where it has, null is what it does not know."""
+        column = f'{table}."{name}"'
+        return f'CASE WHEN {table}."{self.by[0]}" IS NULL THEN 0 ELSE {column} END' if self.by else column
 
     def joined(self, left: str, right: str) -> str:
         return " AND ".join(f'{left}."{name}" = {right}."{name}"' for name in self.by) or "1"
@@ -155,7 +109,7 @@ class Writer:
                 rows = ", ".join(f"({self.bind(value)})" for value in filters[name])
                 sources.append(f'(SELECT column1 AS "{name}" FROM (VALUES {rows}))')
         cells = f"SELECT * FROM {' CROSS JOIN '.join(sources)}"
-        columns = [f'g."{n}"' for n in self.by] + [f'coalesce(s."{n}", 0) AS "{n}"' for n in self.sums]
+        columns = [f'g."{n}"' for n in self.by] + [f'{self.or_zero("s", n)} AS "{n}"' for n in self.sums]
         return f"SELECT {', '.join(columns)} FROM ({cells}) g LEFT JOIN s ON {self.joined('g', 's')}"
 
     def ordered(self, order: tuple[Order, ...]) -> str:

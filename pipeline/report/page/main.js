@@ -60,7 +60,7 @@ function filled(answer, window, metrics) {
 }
 
 function showSeries(window) {
-  const metrics = known([...new Set([state.metric, state.second, "peak", "plays", "views", "bufferingRatio", ...FUNNEL, ...QUALITY])].filter(Boolean));
+  const metrics = known([...new Set([state.metric, state.second, "plays", "views", "bufferingRatio", ...FUNNEL, ...QUALITY])].filter(Boolean));
   const names = known([state.metric, state.second].filter((name, index, all) => name && all.indexOf(name) === index));
   const asked = query(state, window.name, { by: "time", metrics: metrics.join(","), order: "time", limit: "2000", compare: "previous" });
   ends.push(follow(asked, ["time"], (answer) => {
@@ -75,15 +75,27 @@ function showSeries(window) {
   by("export").href = `/v1/report?${query(state, window.name, { by: "time,entry", metrics: metrics.join(","), format: "csv", limit: "50000" })}`;
 }
 
-const latest = { totals: {}, before: {}, now: null, nowBefore: undefined };
+// What no sum says: asked for apart from the stream, as it is read out of every hour of the range.
+const WHOLE = ["peak", "sessions"];
+const NOTHING = { totals: {}, previous: { totals: {} }, estimates: {} };
+const latest = { totals: {}, before: {}, whole: NOTHING, now: null, nowBefore: undefined };
 
 function showTiles() {
-  const { totals, before } = latest;
-  const tile = (name, title) => ({ name: title, value: totals[name] ?? null, unit: units[name], before: before[name] ?? null, says: says(name) });
+  const totals = { ...latest.totals, ...latest.whole.totals };
+  const before = { ...latest.before, ...latest.whole.previous.totals };
+  const estimates = latest.whole.estimates ?? {};
+  const about = (name) => (name in estimates ? ` An estimate: ${shown(estimates[name].error, "ratio")} off at most, in ${shown(estimates[name].confidence, "ratio")} of cases.` : "");
+  const tile = (name, title) => ({ name: title, value: totals[name] ?? null, unit: units[name], before: before[name] ?? null, says: says(name) + about(name) });
   tiles([
     { name: "Audience now", value: latest.now, unit: "sessions", before: latest.nowBefore, says: "Sessions that watched in the last full 10 s." },
-    tile("peak", "Peak"), tile("plays", "Plays"), tile("views", "Views"), tile("bufferingRatio", "Buffering ratio"),
+    tile("peak", "Peak"), tile("sessions", "Sessions"), tile("plays", "Plays"), tile("views", "Views"), tile("bufferingRatio", "Buffering ratio"),
   ]);
+}
+
+async function showWhole(window) {
+  const asked = query(state, window.name, { by: "", metrics: WHOLE.join(","), compare: "previous" });
+  latest.whole = await get("/v1/report", asked);
+  showTiles();
 }
 
 function showNow() {
@@ -158,12 +170,14 @@ function show() {
   ends = [];
   clearInterval(timer);
   by("problem").textContent = "";
+  latest.whole = NOTHING;
   const window = fittingWindow(catalog.windows, state);
   showSeries(window);
   showNow();
   showTop(window);
   const slow = async () => {
     try {
+      await showWhole(window);
       await showSplits(window);
       health(await get("/v1/status"));
     } catch (problem) {
