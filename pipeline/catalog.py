@@ -14,7 +14,9 @@ from pipeline.kinds import (
     Derived,
     Dimension,
     DimensionSet,
+    Distinct,
     Metric,
+    Peak,
     Window,
     by,
     count,
@@ -26,8 +28,10 @@ from pipeline.kinds import (
 )
 
 __all__ = [
+    "AUDIENCE_PEAK",
     "DERIVED",
     "DIMENSIONS",
+    "DISTINCT",
     "METRICS",
     "SETS",
     "WINDOWS",
@@ -35,8 +39,10 @@ __all__ = [
     "Derived",
     "Dimension",
     "DimensionSet",
+    "Distinct",
     "EventType",
     "Metric",
+    "Peak",
     "Window",
 ]
 
@@ -138,6 +144,15 @@ METRICS: tuple[Metric, ...] = (
 )
 
 
+AUDIENCE_PEAK = Peak("peak", "audience", "sessions", "Most sessions that watched in one and the same 10 s.")
+
+
+DISTINCT: tuple[Distinct, ...] = (
+    Distinct("sessions", None, "sessions", "Sessions with any event: exact in one window, else by whole hours."),
+    Distinct("users", "user", "users", "Users; who is anonymous counts as a session. By whole hours."),
+)
+
+
 WINDOWS: tuple[Window, ...] = (
     Window("10s", 10, 6 * 3600),
     Window("1m", 60, 7 * 86400),
@@ -173,8 +188,8 @@ DIMENSIONS: tuple[Dimension, ...] = (
 
 
 SETS: tuple[DimensionSet, ...] = (
-    DimensionSet("partner", ("partnerId",), peaks=True),
-    DimensionSet("entry", ("partnerId", "entryId"), peaks=True),
+    DimensionSet("partner", ("partnerId",), peaks=True, sketches=True),
+    DimensionSet("entry", ("partnerId", "entryId"), peaks=True, sketches=True),
     DimensionSet("playbackType", ("partnerId", "playbackType"), peaks=True, most=20),
     DimensionSet("entryPlaybackType", ("partnerId", "entryId", "playbackType"), ("10s", "1h"), peaks=True),
     by("device", "device", "operatingSystem", windows="1m 1h", most=1_000),

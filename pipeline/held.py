@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from pipeline.batch import SessionState
 from pipeline.event import NO_SESSION, Event
-from pipeline.sessions import Firsts, Session, SessionFold
+from pipeline.firsts import Firsts
+from pipeline.sessions import Session, SessionFold
 from pipeline.store import Store
 from pipeline.windows import Cells
 

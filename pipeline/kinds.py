@@ -65,6 +65,46 @@ def sessions(name: str, *types: int, says: str) -> Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Peak:
+    """The largest value that a session metric had in one of the finest windows, over any range.
+
+    Partitions are added up window by window before the largest is taken. Hour rows of sets with `peaks` keep what it
+    needs, so it outlives the rows of the finest window.
+
+    Attributes:
+        name: its word in the report and on the page.
+        of: the session metric.
+        unit: that people see.
+        says: one sentence for people.
+    """
+
+    name: str
+    of: str
+    unit: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """How many distinct ones there were over any range of hours, estimated from sketches.
+
+    Hour rows of sets with `sketches` keep one; see pipeline.sketch for its error.
+
+    Attributes:
+        name: its word in the report and on the page. Where it is a session metric's too, that says one window exactly.
+        dimension: whose values are counted, in lines that keep it in some set; sessions without a value (anonymous
+            viewers) count one each. None: sessions are counted.
+        unit: that people see.
+        says: one sentence for people.
+    """
+
+    name: str
+    dimension: str | None
+    unit: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """A tumbling window [start, start + seconds) by ingest's receive time; start is a multiple of seconds.
 
@@ -105,6 +145,7 @@ class DimensionSet:
         windows: the windows it is kept in; empty: all.
         carried: only events that carry all of these dimensions count here.
         peaks: hour rows keep the audience of each of their 10 s windows, for peaks.
+        sketches: hour rows keep sketches of their sessions (and users), for distinct ones over longer ranges.
         most: rows per partner and window in one partition; further values share one row, `(other)`.
     """
 
@@ -113,6 +154,7 @@ class DimensionSet:
     windows: tuple[str, ...] = ()
     carried: bool = False
     peaks: bool = False
+    sketches: bool = False
     most: int = 50_000
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pipeline.batch import Batch, Mark, Position, place_of
 from pipeline.deadletter import dead_letter
 from pipeline.event import Event
+from pipeline.firsts import Firsts, Hashes
 from pipeline.held import HeldSessions
 from pipeline.parameters import Reason, Rejected
 from pipeline.rows import Rows, Rules
-from pipeline.sessions import Firsts, SessionFold
+from pipeline.sessions import SessionFold
 from pipeline.store import Store, row_place_of
 from pipeline.windows import Cells, Counts, Row, RowId, checksum_of, fold, merge, roll_up
 
@@ -188,9 +189,11 @@ class Partition:
         """Add the cells, which hold every record up to `offset`, to their rows."""
         pending = self._pending
         added = roll_up(pending.cells, self._rules.shape)
+        seen: dict[RowId, Hashes] = {}
         if pending.firsts is not None:
             pending.firsts.roll_up(added, self._rules.shape)
-        applied = self._rows.apply(added, offset, self._now_s, is_healing)
+            seen = pending.firsts.sketched(self._rules.shape)
+        applied = self._rows.apply(added, seen, offset, self._now_s, is_healing)
         pending.cells, pending.firsts = {}, None
         pending.touched |= applied.touched
         self._count("expired", applied.expired)

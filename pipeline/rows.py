@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pipeline.catalog import DIMENSIONS, METRICS, Metric
+from pipeline.catalog import DIMENSIONS, DISTINCT, METRICS, Metric
 from pipeline.dimensions import Enrichment
 from pipeline.event import EventReader
+from pipeline.firsts import Hashes
+from pipeline.sketch import Sketch
 from pipeline.store import Store
 from pipeline.windows import (
     OTHER,
@@ -78,11 +80,19 @@ class Rows:
         # While healing: the partners' rows that know again how many rows each set has.
         self._recounted: set[RowId] | None = None
 
-    def apply(self, added: dict[RowId, Counts], offset: int, now_s: float, is_healing: bool = False) -> Applied:
+    def apply(
+        self,
+        added: dict[RowId, Counts],
+        seen: dict[RowId, Hashes],
+        offset: int,
+        now_s: float,
+        is_healing: bool = False,
+    ) -> Applied:
         """Add what cells were rolled up to, every record up to `offset` in them, to the rows.
 
         Args:
             added: by row.
+            seen: by row, what goes into its sketches; such a row is in `added` too.
             offset: of the last record in them.
             now_s: the line's own time, Unix seconds: what expired before it is left out.
             is_healing: rows differ in what they include.
@@ -100,6 +110,8 @@ class Rows:
             if row.offset < offset or row.id in applied.touched:
                 if row_id[1] == self._partner_set:
                     self._recount(row)
+                if row_id in seen:
+                    _sketch(row, seen[row_id])
                 merge(row.counts, counts)
                 row.offset = offset
                 applied.touched[row.id] = row
@@ -171,3 +183,13 @@ class Rows:
         for row_id, key, value in zip(missing, keys, self._store.rows(places), strict=True):
             if value is not None:
                 rows[row_id] = read_row(row_id, key, value)
+
+
+def _sketch(row: Row, hashes: Hashes) -> None:
+    """Put hashes into a row's sketches; not if it counted sessions without: half a sketch would say too little."""
+    begins = not row.sketches and not row.counts.get(DISTINCT[0].name)
+    for name, some in hashes.items():
+        if begins or name in row.sketches:
+            sketch = Sketch(row.sketches.get(name, b""))
+            sketch.add(some)
+            row.sketches[name] = sketch.packed()

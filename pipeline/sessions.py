@@ -17,7 +17,9 @@ from xxhash import xxh32_digest
 from pipeline.catalog import Adds, EventType, Metric
 from pipeline.dimensions import Remembered
 from pipeline.event import Event
-from pipeline.windows import PEAK, Cells, Counts, RowId, Shape, merge, spread
+from pipeline.firsts import Firsts
+from pipeline.viewers import Viewers
+from pipeline.windows import HOUR_S, PEAK, SLOT_S, Cells, Shape
 
 # Bits kept per variant: a day of 10 s windows. An event further from the others starts its variant anew.
 MOST_SLOTS = 8640
@@ -162,8 +164,12 @@ class SessionFold:
         self._shape = shape
         self._finest_s = shape.windows[0].seconds
         self._spans = tuple(window.seconds // self._finest_s for window in shape.windows)
-        self._hour = next((n for n, window in enumerate(shape.windows) if window.seconds == 3600), None)
+        self._hour = shape.index_of(HOUR_S) if self._finest_s == SLOT_S else None
         self._hashes: Remembered[tuple[str, ...], bytes] = Remembered()
+        # Sketches take whoever any event shows: the metric that counts sessions whatever they do.
+        self._anyone = next((n for n, types in enumerate(self._types) if not types), None)
+        self._sketched = shape.sketched if self._anyone is not None else None
+        self._viewers = Viewers.of(shape)
 
     def fold(self, session: Session, event: Event, cells: Cells, firsts: Firsts) -> None:
         """Take an event of a session in; it is no duplicate."""
@@ -175,7 +181,7 @@ class SessionFold:
         for metric, types in enumerate(self._types):
             # The bit is there for all but the first event of 10 s: asked first.
             if (not types or event.type in types) and not (bit >= 0 and variant.bits[metric] >> bit & 1):
-                self._sight(session, variant, metric, slot, event.values, firsts)
+                self._sight(session, variant, metric, slot, event, firsts)
         if self._watched is not None and (grew := grown(session, event)):
             cell = cells.setdefault((slot * self._finest_s, event.values), {})
             cell[self._watched] = cell.get(self._watched, 0) + grew
@@ -193,10 +199,8 @@ class SessionFold:
     def _hash(self, values: tuple[str, ...]) -> bytes:
         return b"".join(xxh32_digest("\0".join(kept.project(values)).encode()) for kept in self._shape.sets)
 
-    def _sight(
-        self, session: Session, variant: Variant, metric: int, slot: int, values: tuple[str, ...], firsts: Firsts
-    ) -> None:
-        name = self._names[metric]
+    def _sight(self, session: Session, variant: Variant, metric: int, slot: int, event: Event, firsts: Firsts) -> None:
+        name, values = self._names[metric], event.values
         for index, span in enumerate(self._spans):
             if variant.has(metric, slot, span):
                 # It has been in this window, so in every coarser one too.
@@ -208,6 +212,9 @@ class SessionFold:
             if index == 0 and metric == self._peak and self._hour is not None:
                 hour = slot - slot % self._spans[self._hour]
                 firsts.add_peak(hour * self._finest_s, values, f"{PEAK}{slot - hour}")
+            if index == self._sketched and metric == self._anyone:
+                for sketch, one in self._viewers.seen(event):
+                    firsts.add_seen(start * self._finest_s, values, sketch, one)
         variant.mark(metric, slot)
 
     def _correct(
@@ -234,39 +241,3 @@ class SessionFold:
                     hour = slot - slot % self._spans[self._hour]
                     row = (self._hour, number, hour * self._finest_s, kept.project(values))
                     firsts.take_back(row, f"{PEAK}{slot - hour}")
-
-
-class Firsts:
-    """First sightings of sessions since the last checkpoint, by window: what the cells cannot say."""
-
-    def __init__(self, windows: int) -> None:
-        """Start with none."""
-        self._by_window: list[Cells] = [{} for _ in range(windows)]
-        self._peaks: Cells = {}
-        self._corrections: dict[RowId, Counts] = {}
-
-    def add(self, window: int, start: int, values: tuple[str, ...], name: str) -> None:
-        """Count a session in a window."""
-        cell = self._by_window[window].setdefault((start, values), {})
-        cell[name] = cell.get(name, 0) + 1
-
-    def add_peak(self, hour: int, values: tuple[str, ...], name: str) -> None:
-        """Count a session of the audience of one finest window, in its hour's row."""
-        cell = self._peaks.setdefault((hour, values), {})
-        cell[name] = cell.get(name, 0) + 1
-
-    def take_back(self, row_id: RowId, name: str) -> None:
-        """Take one back in one row."""
-        counts = self._corrections.setdefault(row_id, {})
-        counts[name] = counts.get(name, 0) - 1
-
-    def roll_up(self, added: dict[RowId, Counts], shape: Shape) -> None:
-        """Add them to what cells add to the rows."""
-        for index, level in enumerate(self._by_window):
-            spread(added, level, shape, index)
-        hour = next((n for n, window in enumerate(shape.windows) if window.seconds == 3600), None)
-        if hour is not None and self._peaks:
-            spread(added, self._peaks, shape, hour, peaks_only=True)
-        for row_id, counts in self._corrections.items():
-            if row_id in added:
-                merge(added[row_id], counts)

@@ -6,6 +6,7 @@ seconds. A late event goes to the window of its receive time, whatever its age.
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,7 +16,7 @@ from zlib import crc32
 
 import orjson
 
-from pipeline.catalog import DimensionSet, Window
+from pipeline.catalog import AUDIENCE_PEAK, WINDOWS, DimensionSet, Window
 from pipeline.event import Event
 
 Counts = dict[str, int]
@@ -28,8 +29,14 @@ K = TypeVar("K")
 
 OTHER = '"(other)"'
 EMPTY = '""'
-# In hour rows: the audience of the 10 s window that many windows after the hour's start.
-PEAK = "audience."
+# In hour rows: the audience of the finest window that many windows after the hour's start.
+PEAK = f"{AUDIENCE_PEAK.of}."
+# In hour rows: a sketch of who was there, as base64.
+SKETCH = "sketch."
+HOUR_S = 3600
+# Seconds of such a slot. A line that does not keep the finest window of the catalog keeps no peaks.
+SLOT_S = min(window.seconds for window in WINDOWS)
+_SKETCHED = f'"{SKETCH}'.encode()
 
 
 @dataclass(slots=True)
@@ -41,16 +48,21 @@ class Row:
         key: its key in topic `windows`.
         counts: metric name to integer; zero metrics are not there.
         offset: the beacon offset that the counts include; -1 for a row that is new.
+        sketches: by name (see catalog.DISTINCT), what pipeline.sketch packed; of hour rows of sets that have them.
     """
 
     id: RowId
     key: bytes
     counts: Counts = field(default_factory=dict)
     offset: int = -1
+    sketches: dict[str, bytes] = field(default_factory=dict)
 
     def value(self) -> bytes:
         """Return its value in topic `windows`."""
-        return orjson.dumps({**self.counts, "offset": self.offset})
+        if not self.sketches:
+            return orjson.dumps({**self.counts, "offset": self.offset})
+        sketches = {SKETCH + name: b64encode(packed).decode() for name, packed in self.sketches.items()}
+        return orjson.dumps({**self.counts, **sketches, "offset": self.offset})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +111,16 @@ class Shape:
             dict.fromkeys(("partnerId", "entryId", *(name for kept in sets for name in kept.dimensions)))
         )
         return cls(ordered, tuple(_kept(one, ordered, dimensions) for one in sets), dimensions)
+
+    def index_of(self, seconds: int) -> int | None:
+        """Return the index of the window of this size, None if it is not kept."""
+        return next((i for i, window in enumerate(self.windows) if window.seconds == seconds), None)
+
+    @property
+    def sketched(self) -> int | None:
+        """Return the index of the hour's window if any set keeps sketches in it."""
+        hour = self.index_of(HOUR_S)
+        return hour if any(kept.set.sketches and hour in kept.windows for kept in self.sets) else None
 
     @property
     def partner_set(self) -> int | None:
@@ -207,7 +229,10 @@ def read_row(row_id: RowId, key: bytes, value: bytes) -> Row:
     """Return the row that a value of topic `windows` holds."""
     counts = orjson.loads(value)
     offset = counts.pop("offset")
-    return Row(row_id, key, counts, offset)
+    if _SKETCHED not in value:
+        return Row(row_id, key, counts, offset)
+    named = [name for name in counts if name.startswith(SKETCH)]
+    return Row(row_id, key, counts, offset, {name[len(SKETCH) :]: b64decode(counts.pop(name)) for name in named})
 
 
 def row_offset(value: bytes) -> int:

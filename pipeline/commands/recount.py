@@ -14,23 +14,38 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from pipeline.catalog import Adds, EventType, Metric, Window
+from pipeline.catalog import AUDIENCE_PEAK, METRICS, Adds, EventType, Metric, Window
 from pipeline.event import Event
+from pipeline.firsts import Hashes
 from pipeline.parameters import Reason, Rejected
 from pipeline.partition import MAX_LINES
 from pipeline.rows import Rules
 from pipeline.sessions import Session, grown
-from pipeline.windows import EMPTY, OTHER, PEAK, Counts, RowId, is_expired, row_id_of
+from pipeline.sketch import Sketch
+from pipeline.viewers import Viewers
+from pipeline.windows import (
+    EMPTY,
+    HOUR_S,
+    OTHER,
+    PEAK,
+    SKETCH,
+    SLOT_S,
+    Counts,
+    RowId,
+    is_expired,
+    read_row,
+    row_id_of,
+)
 
-HOUR_S = 3600
 MOST_PROJECTED = 100_000
 
 # A row's place: partition, and which row of it.
 Place = tuple[int, RowId]
-# A row's counts, and the sessions seen in it, each with the names that it is counted under.
-Cell = tuple[Counts, dict[bytes, set[str]]]
-# Per window: the number of a set, its values, and whether it keeps peaks there.
-Projected = list[list[tuple[int, tuple[str, ...], bool]]]
+NO_ROWS: Mapping[Place, Counts] = {}
+# A row's counts, the sessions seen in it, each with the names that it is counted under, and who its sketches have seen.
+Cell = tuple[Counts, dict[bytes, set[str]], Hashes]
+# Per window: the number of a set, its values, and whether it keeps peaks and sketches there.
+Projected = list[list[tuple[int, tuple[str, ...], bool, bool]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +71,8 @@ class Recount:
     """Counts one partition's beacons again.
 
     Attributes:
-        rows: what every row must be.
+        rows: what every row must be, without its sketches.
+        seen: by row, who its sketches must have seen.
         outcomes: what became of the beacons taken, in the words of the ledger.
         time: of the newest beacon that counted, Unix ms.
     """
@@ -64,6 +80,7 @@ class Recount:
     rules: Rules
     range: Range
     rows: dict[RowId, Counts] = field(default_factory=dict)
+    seen: dict[RowId, Hashes] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
     time: int = 0
     _seen: dict[bytes, int] = field(default_factory=dict)
@@ -72,12 +89,14 @@ class Recount:
     _projected: dict[tuple[str, ...], Projected] = field(default_factory=dict)
     _sessions: dict[bytes, Session] = field(default_factory=dict)
     _read: Callable[[bytes], Event] = field(init=False)
+    _viewers: Viewers = field(init=False)
     _by_session: tuple[Metric, ...] = ()
     _watched: str | None = None
 
     def __post_init__(self) -> None:
         """Build what reads lines by the rules."""
         self._read = self.rules.reader().read
+        self._viewers = Viewers.of(self.rules.shape)
         self._by_session = tuple(metric for metric in self.rules.metrics if metric.adds is Adds.SESSION)
         self._watched = next((metric.name for metric in self.rules.metrics if metric.adds is Adds.WATCHED), None)
 
@@ -131,45 +150,53 @@ class Recount:
                 continue
             if is_expired(window, start, self.time / 1000):
                 continue
-            for number, values, keeps_peaks in projected[index]:
+            for number, values, keeps_peaks, keeps_sketches in projected[index]:
                 cell = self._cells.get((index, number, start, values))
                 if cell is None:
                     cell = self._cells[index, number, start, values] = self._cell(index, number, start, values)
-                counts, sessions = cell
+                counts = cell[0]
                 for name, amount in amounts.items():
                     counts[name] = counts.get(name, 0) + amount
                 if event.session:
                     names = seen_as
                     if keeps_peaks and event.type == EventType.VIEW:
-                        names = [*seen_as, f"{PEAK}{(seconds - start) // shape.windows[0].seconds}"]
-                    self._sight(event.session, names, counts, sessions)
+                        names = [*seen_as, f"{PEAK}{(seconds - start) // SLOT_S}"]
+                    self._sight(event, names, cell, keeps_sketches)
 
-    @staticmethod
-    def _sight(session: bytes, names: list[str], counts: Counts, sessions: dict[bytes, set[str]]) -> None:
-        """Count a session in a row, once under each name."""
-        before = sessions.setdefault(session, set())
+    def _sight(self, event: Event, names: list[str], cell: Cell, keeps_sketches: bool) -> None:
+        """Count a session in a row, once under each name, and put it among those that its sketches must have seen."""
+        counts, sessions, seen = cell
+        before = sessions.setdefault(event.session, set())
         for name in names:
             if name not in before:
                 before.add(name)
                 counts[name] = counts.get(name, 0) + 1
+        if keeps_sketches:
+            for name, one in self._viewers.seen(event):
+                seen.setdefault(name, set()).add(one)
 
     def _project(self, all_values: tuple[str, ...]) -> Projected:
         """Return per window the sets that values count in, with the set's values; remembered, for they come again."""
         if len(self._projected) > MOST_PROJECTED:
             self._projected.clear()
-        windows: list[list[tuple[int, tuple[str, ...], bool]]] = []
+        windows: list[list[tuple[int, tuple[str, ...], bool, bool]]] = []
+        counted = {metric.name for metric in self._by_session}
+        has_slots = AUDIENCE_PEAK.of in counted and self.rules.shape.windows[0].seconds == SLOT_S
         for index, window in enumerate(self.rules.shape.windows):
             windows.append([])
             for number, kept in enumerate(self.rules.shape.sets):
                 values = kept.project(all_values)
                 if index in kept.windows and not (kept.set.carried and EMPTY in values):
-                    windows[-1].append((number, values, window.seconds == HOUR_S and kept.set.peaks))
+                    is_hour = window.seconds == HOUR_S
+                    sketches = is_hour and kept.set.sketches and any(not metric.types for metric in self._by_session)
+                    windows[-1].append((number, values, has_slots and is_hour and kept.set.peaks, sketches))
         self._projected[all_values] = windows
         return windows
 
     def _cell(self, index: int, number: int, start: int, values: tuple[str, ...]) -> Cell:
         """Return the counts of the row that values count in, and the sessions seen with just these values."""
-        return self.rows.setdefault(self._row(index, number, start, values), {}), {}
+        row_id = self._row(index, number, start, values)
+        return self.rows.setdefault(row_id, {}), {}, self.seen.setdefault(row_id, {})
 
     def _row(self, index: int, number: int, start: int, values: tuple[str, ...]) -> RowId:
         """Return the row that values count in; over the bound of their set that of all others."""
@@ -204,23 +231,37 @@ def found_rows(
             continue
         partition = orjson.loads(key)["partition"]
         if not is_expired(windows[row_id[0]], row_id[2], now_s.get(partition, 0.0)):
-            counts = orjson.loads(value)
-            found[partition, row_id] = {
-                name: count
-                for name, count in counts.items()
-                if count and name != "offset" and not name.startswith("rows.")
-            }
+            row = read_row(row_id, key, value)
+            counts = {name: count for name, count in row.counts.items() if count and not name.startswith("rows.")}
+            sketches = {SKETCH + name: Sketch(packed).count() for name, packed in row.sketches.items()}
+            found[partition, row_id] = counts | sketches
     return found
 
 
-def wanted_rows(recounts: Mapping[int, Recount], now_s: Mapping[int, float]) -> dict[Place, Counts]:
-    """Return the rows that recounts say there must be, without those that are expired by now."""
+def wanted_rows(
+    recounts: Mapping[int, Recount], now_s: Mapping[int, float], found: Mapping[Place, Counts] = NO_ROWS
+) -> dict[Place, Counts]:
+    """Return the rows that recounts say there must be, without those that are expired by now.
+
+    Sketches are compared by what they count, and only those that are `found`: a row that was begun before its set
+    had sketches has none, and needs none.
+    """
     return {
-        (partition, row_id): counts
+        (partition, row_id): counts | _sketched(recount.seen.get(row_id, {}), found.get((partition, row_id), {}))
         for partition, recount in recounts.items()
         for row_id, counts in recount.rows.items()
         if not is_expired(recount.rules.shape.windows[row_id[0]], row_id[2], now_s.get(partition, 0.0))
     }
+
+
+def _sketched(seen: Hashes, found: Counts) -> Counts:
+    counted: Counts = {}
+    for name, hashes in seen.items():
+        if SKETCH + name in found:
+            sketch = Sketch()
+            sketch.add(hashes)
+            counted[SKETCH + name] = sketch.count()
+    return counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +281,12 @@ def differences(wanted: Mapping[Place, Counts], found: Mapping[Place, Counts]) -
 
 
 def summed(rows: Mapping[Place, Counts]) -> dict[Place, Counts]:
-    """Return rows summed over partitions, as the report shows them; their partition is -1."""
+    """Return rows summed over partitions, in the metrics that the report shows of each; their partition is -1."""
+    shown = {metric.name for metric in METRICS}
     sums: dict[Place, Counts] = {}
     for (_, row_id), counts in rows.items():
         row = sums.setdefault((-1, row_id), {})
         for name, count in counts.items():
-            row[name] = row.get(name, 0) + count
+            if name in shown:
+                row[name] = row.get(name, 0) + count
     return sums

@@ -115,7 +115,7 @@ def _compare(
     rows = found_rows(_rows(broker, range_, ends), rules, range_, _now_s(positions))
     counted = {part: position.offset + 1 for part, position in positions.items()}
     recounts = _recount(broker, log, counted, rules, range_)
-    wanted = wanted_rows(recounts, _now_s(positions))
+    wanted = wanted_rows(recounts, _now_s(positions), rows)
     return recounts, list(differences(wanted, rows)), len(wanted.keys() | rows.keys())
 
 

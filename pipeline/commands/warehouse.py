@@ -13,9 +13,8 @@ from typing import Any
 import orjson
 
 from pipeline.catalog import METRICS, SETS, WINDOWS, Window
-from pipeline.windows import is_expired
+from pipeline.windows import HOUR_S, is_expired
 
-HOUR_S = 3600
 # Of every set; a row has "" in those that are not of its own.
 DIMENSION_NAMES = tuple(dict.fromkeys(name for kept in SETS for name in kept.dimensions))
 KEY = ("window", "start", "set", *DIMENSION_NAMES, "partition")

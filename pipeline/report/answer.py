@@ -10,8 +10,20 @@ from typing import Any
 import orjson
 
 from pipeline.report import moment
+from pipeline.report.cover import estimates_in, peaks_in, sessions_add_up
 from pipeline.report.query import Query
-from pipeline.report.words import DERIVED_METRIC, METRIC, PARTNER, TIME, Bucket, Times, counts_sessions, set_with
+from pipeline.report.words import (
+    DERIVED_METRIC,
+    DISTINCT_METRIC,
+    METRIC,
+    PEAK,
+    TIME,
+    Bucket,
+    Times,
+    counts_sessions,
+    sums_of,
+)
+from pipeline.sketch import CONFIDENCE, ERROR
 
 Number = int | float | None
 Cells = Sequence[Any]
@@ -71,28 +83,18 @@ def number(metric: str, sums: dict[str, int]) -> Number:
     """Return a metric in the unit that people see."""
     if metric in METRIC:
         return sums[metric] / 1000 if METRIC[metric].unit == "ms" else sums[metric]
+    if metric in DISTINCT_METRIC:
+        return sums[metric]
+    if metric == PEAK:
+        # Somebody watched, and no hour row says when: the line keeps no peaks.
+        watched = any(sums[name] for name in sums_of(metric))
+        return sums[metric] or (None if watched else 0)
     derived = DERIVED_METRIC[metric]
     over = sum(sums[name] * factor for factor, name in derived.over)
     under = (sum(sums[name] * factor for factor, name in derived.under) if derived.under else 1) * derived.per
     if under == 0 or (not derived.under and over < 0):
         return None  # no value instead of a wrong one
     return round(over / under, 6)
-
-
-def sessions_add_up(query: Query) -> tuple[bool, bool]:
-    """Tell whether the sessions of a row, and of the totals, are counted once each.
-
-    A session that comes in two windows, or under two values of a dimension, is in both of their rows: only what
-    is one window and one value of every dimension of the rows says how many sessions there were.
-    """
-    shape = query.shape
-    filters = dict(shape.filters)
-    kept = set_with(frozenset({*shape.by, *filters} - {TIME}), shape.window.name)
-    free = [name for name in (kept.dimensions if kept else ()) if name != PARTNER and len(filters.get(name, ())) != 1]
-    one_window = query.until - query.since <= shape.window.seconds
-    by_window = TIME in shape.by and shape.bucket is Bucket.WINDOW
-    rows = (one_window or by_window) and all(name in shape.by for name in free)
-    return rows, one_window and not free
 
 
 def time_writer(query: Query) -> Callable[[int], int | str]:
@@ -108,12 +110,40 @@ def time_writer(query: Query) -> Callable[[int], int | str]:
     return write
 
 
-def _metrics(query: Query, names: tuple[str, ...], cells: Cells, sessions: bool) -> dict[str, Number]:
-    sums = dict(zip(names, cells, strict=True))
+def unknown(query: Query) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the metrics that cannot be known of rows, and of totals."""
+    sessions = frozenset(metric for metric in query.shape.metrics if counts_sessions(metric))
+    rows_add_up, totals_add_up = sessions_add_up(query)
+    rows, totals = frozenset() if rows_add_up else sessions, frozenset() if totals_add_up else sessions
+    peaks = peaks_in(query)
+    if peaks is not None:
+        rows = rows if peaks.rows else rows | {PEAK}
+        totals = totals if peaks.totals else totals | {PEAK}
+    estimated = estimates(query)
+    return rows - estimated["rows"], totals - estimated["totals"]
+
+
+def estimates(query: Query) -> dict[str, frozenset[str]]:
+    """Return the metrics that are estimated in the rows, and in the totals, of an answer."""
+    found = estimates_in(query)
     return {
-        metric: number(metric, sums) if sessions or not counts_sessions(metric) else None
-        for metric in query.shape.metrics
+        "rows": frozenset(name for name, hours in found.items() if hours.rows),
+        "totals": frozenset(name for name, hours in found.items() if hours.totals),
     }
+
+
+def _estimates(query: Query) -> dict[str, Any]:
+    """Return what an answer says of its estimates."""
+    shown = {part: names & {*query.shape.metrics} for part, names in estimates(query).items()}
+    return {
+        name: {"error": ERROR, "confidence": CONFIDENCE, "in": [part for part, names in shown.items() if name in names]}
+        for name in sorted(frozenset().union(*shown.values()))
+    }
+
+
+def _metrics(query: Query, names: tuple[str, ...], cells: Cells, nothing: frozenset[str]) -> dict[str, Number]:
+    sums = dict(zip(names, cells, strict=True))
+    return {metric: None if metric in nothing else number(metric, sums) for metric in query.shape.metrics}
 
 
 def shown_rows(query: Query, table: Table) -> list[dict[str, Any]]:
@@ -121,31 +151,33 @@ def shown_rows(query: Query, table: Table) -> list[dict[str, Any]]:
     write_time = time_writer(query)
     first, second = len(table.by), len(table.by) + len(table.sums)
     rows = []
-    sessions, _ = sessions_add_up(query)
+    nothing, _ = unknown(query)
     for cells in table.rows:
         row: dict[str, Any] = dict(zip(table.by, cells[:first], strict=True))
         if TIME in row:
             row[TIME] = write_time(row[TIME])
-        row |= _metrics(query, table.sums, cells[first:second], sessions)
+        row |= _metrics(query, table.sums, cells[first:second], nothing)
         if table.before is not None:
-            row["previous"] = _metrics(query, table.sums, cells[second:], sessions)
+            row["previous"] = _metrics(query, table.sums, cells[second:], nothing)
         rows.append(row)
     return rows
 
 
 def content(query: Query, table: Table) -> dict[str, Any]:
     """Return the part of an answer that only its rows decide."""
-    _, sessions = sessions_add_up(query)
+    _, nothing = unknown(query)
     found: dict[str, Any] = {
         "rows": shown_rows(query, table),
-        "totals": _metrics(query, table.sums, table.totals, sessions),
+        "totals": _metrics(query, table.sums, table.totals, nothing),
         "totalRows": table.total_rows,
         "limit": query.shape.limit,
         "offset": query.shape.offset,
     }
+    if estimated := _estimates(query):
+        found["estimates"] = estimated
     if table.before is not None:
         since, until, totals = table.before
-        found["previous"] = {"from": since, "to": until, "totals": _metrics(query, table.sums, totals, sessions)}
+        found["previous"] = {"from": since, "to": until, "totals": _metrics(query, table.sums, totals, nothing)}
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import orjson
 from multidict import CIMultiDict
 
-from pipeline.report import answer, sql
+from pipeline.report import answer, cover, sql
 from pipeline.report.answer import Freshness
 from pipeline.report.counted import Counted, Question
 from pipeline.report.feed import Applied
@@ -42,13 +42,14 @@ class Entry:
         content: what its rows say, as JSON; bytes of CSV where that is asked for.
         digest: of the content: equal content, equal digest, in every report there is.
         revision: of the store, up to which nothing it covers has changed.
+        reads: the windows whose rows it is made of, each with the first block's start.
         fresh, body, etag: the whole answer as it was last written.
         headers: that go with it, whole and for 304; the one who answers keeps them here.
     """
 
     generation: int
     revision: int
-    since: int
+    reads: tuple[tuple[str, int], ...]
     partners: tuple[str | None, ...]
     content: bytes
     digest: str
@@ -169,8 +170,9 @@ class Desk:
         if entry is None or applied is None:
             return None
         if entry.revision < applied.revision:
-            if self._revisions.changed_since(
-                entry.revision, entry.partners, query.shape.window.name, entry.since, query.until
+            if any(
+                self._revisions.changed_since(entry.revision, entry.partners, window, since, query.until)
+                for window, since in entry.reads
             ):
                 return None
             entry.revision = applied.revision
@@ -216,12 +218,11 @@ class Desk:
         read = await self._in_turn(statement, applied.generation, key)
         content = await asyncio.to_thread(self._content, query, read)
         since = statement.before[0] if statement.before else query.since
-        block = sql.table_of(query).block
         partners: tuple[str | None, ...] = dict(query.shape.filters).get(PARTNER, (None,))
         entry = Entry(
             applied.generation,
             read.revision,
-            since // block * block,
+            cover.reads(query, since),
             partners,
             content,
             digest_of(content),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.catalog import SETS, WINDOWS
+from pipeline.catalog import AUDIENCE_PEAK, SETS, WINDOWS
 from pipeline.report.session import COOKIE, CSRF_HEADER
 from pipeline.report.words import (
     BY_WORDS,
     DERIVED_METRIC,
     DIMENSIONS,
+    DISTINCT_METRIC,
     METRIC,
     METRIC_WORDS,
     MOST_BUCKETS,
@@ -21,6 +22,7 @@ from pipeline.report.words import (
     short,
     unit_of,
 )
+from pipeline.sketch import CONFIDENCE, ERROR
 
 Json = dict[str, Any]
 _NUMBER: Json = {"type": ["number", "null"]}
@@ -33,16 +35,16 @@ def catalog() -> Json:
         "windows": [{"name": one.name, "seconds": one.seconds, "keepSeconds": one.keep_seconds} for one in WINDOWS],
         "metrics": [
             {"name": name, "unit": unit_of(name), "kept": name in METRIC, "says": says}
-            for name, says in (
-                *((name, one.says) for name, one in METRIC.items()),
-                *((name, one.says) for name, one in DERIVED_METRIC.items()),
-            )
+            | ({"estimate": {"error": ERROR, "confidence": CONFIDENCE}} if name in DISTINCT_METRIC else {})
+            for name, says in _said().items()
         ],
         "sets": [
             {
                 "name": one.name,
                 "dimensions": list(one.dimensions),
                 "windows": [window.name for window in WINDOWS if not one.windows or window.name in one.windows],
+                "peaks": one.peaks,
+                "sketches": one.sketches,
             }
             for one in SETS
         ],
@@ -50,6 +52,12 @@ def catalog() -> Json:
         "by": list(BY_WORDS),
         "bounds": {"rows": MOST_ROWS, "windows": MOST_BUCKETS, "values": MOST_VALUES},
     }
+
+
+def _said() -> dict[str, str]:
+    """Return what each metric is, in the order in which people choose one."""
+    peak = {AUDIENCE_PEAK.name: AUDIENCE_PEAK}
+    return {name: one.says for name, one in (METRIC | peak | DISTINCT_METRIC | DERIVED_METRIC).items()}
 
 
 def _parameter(one: Parameter) -> Json:
@@ -88,6 +96,11 @@ def _answer_schema() -> Json:
         "totalRows": {"type": "integer", "description": "Rows without limit and offset."},
         "limit": {"type": "integer"},
         "offset": {"type": "integer"},
+        "estimates": {
+            "type": "object",
+            "additionalProperties": {"$ref": "#/components/schemas/Estimate"},
+            "description": "By metric: what is no exact count, but comes from sketches of whole hours.",
+        },
         "previous": {
             "type": "object",
             "properties": {
@@ -101,9 +114,22 @@ def _answer_schema() -> Json:
     return {
         "type": "object",
         "properties": properties,
-        "required": [name for name in properties if name != "previous"],
+        "required": [name for name in properties if name not in ("estimates", "previous")],
         "additionalProperties": False,
     }
+
+
+def _estimate_schema() -> Json:
+    properties: Json = {
+        "error": {"type": "number", "description": "How far from the truth, as a part of it, at most ..."},
+        "confidence": {"type": "number", "description": "... in so many cases of one."},
+        "in": {
+            "type": "array",
+            "items": {"type": "string", "enum": ["rows", "totals"]},
+            "description": "Where the numbers are estimates; elsewhere they are exact.",
+        },
+    }
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
 
 
 def _problem_schema() -> Json:
@@ -225,6 +251,7 @@ def document() -> Json:
         "components": {
             "schemas": {
                 "Answer": _answer_schema(),
+                "Estimate": _estimate_schema(),
                 "Row": _row_schema(),
                 "Metrics": _metrics_schema(),
                 "Problem": _problem_schema(),

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.report.answer import Table
+from pipeline.report.distinct import SketchCount
 from pipeline.report.problem import Problem, Refused, too_large
+from pipeline.report.slots import SlotsSum, most
 from pipeline.report.sql import BEFORE, ROW, Statement
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,14 @@ def table_of(statement: Statement, found: list[tuple[Any, ...]]) -> Table:
     return Table(statement.by, statement.sums, rows, found[0][1], found[0][first:last], before)
 
 
+def teach(connection: sqlite3.Connection) -> None:
+    """Give a connection the functions that statements call."""
+    # The stubs know integers only.
+    connection.create_aggregate("slots_sum", 1, SlotsSum)  # type: ignore[arg-type]
+    connection.create_aggregate("sketch_count", 2, SketchCount)  # type: ignore[arg-type]
+    connection.create_function("slots_most", 3, most, deterministic=True)
+
+
 class Readers:
     """A pool of reading threads over one file."""
 
@@ -75,6 +85,7 @@ class Readers:
         connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA cache_size = -16384")
         connection.execute("PRAGMA mmap_size = 268435456")
+        teach(connection)
         self._own.held = (generation, connection)
         return connection
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.report.record import Batch, Position, RowKey
+from pipeline.report.record import Batch, Position, RowKey, RowValues
 from pipeline.report.schema import TABLES, Table, statements, version
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class ReadModel:
         self.complete = True
 
     @staticmethod
-    def _write_rows(connection: sqlite3.Connection, table: Table, rows: dict[RowKey, tuple[int, ...] | None]) -> None:
+    def _write_rows(connection: sqlite3.Connection, table: Table, rows: dict[RowKey, RowValues | None]) -> None:
         kept = [key + sums for key, sums in rows.items() if sums is not None]
         ended = [key for key, sums in rows.items() if sums is None]
         connection.executemany(table.upsert(), kept)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from base64 import b64decode
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
 
-from pipeline.report.schema import METRIC_NAMES, TABLES, Table
+from pipeline.catalog import DISTINCT
+from pipeline.report.schema import METRIC_NAMES, SLOTS, TABLES, Table, sketch_column
+from pipeline.report.slots import packed
+from pipeline.sketch import Sketch
+from pipeline.windows import PEAK, SKETCH
 
 LARGEST = 2**63 - 1
 
@@ -40,6 +46,8 @@ class Position:
 
 
 RowKey = tuple[Any, ...]
+# The metrics in catalog order, then what the table has more.
+RowValues = tuple[int | bytes | None, ...]
 
 
 @dataclass(slots=True)
@@ -47,13 +55,13 @@ class Batch:
     """What a run of records changes; of one row the last record counts.
 
     Attributes:
-        rows: per table, the row's key columns and its metrics in catalog order, or None: the row ends.
+        rows: per table, the row's key columns and its values, or None: the row ends.
         positions: the last position of each partition.
         next_offsets: per partition, the offset after the last record.
         unreadable: records that say nothing to this catalog.
     """
 
-    rows: dict[Table, dict[RowKey, tuple[int, ...] | None]] = field(default_factory=dict)
+    rows: dict[Table, dict[RowKey, RowValues | None]] = field(default_factory=dict)
     positions: dict[int, Position] = field(default_factory=dict)
     next_offsets: dict[int, int] = field(default_factory=dict)
     unreadable: int = 0
@@ -84,11 +92,33 @@ class Batch:
         start: int = key["start"]
         dimensions = [key[name] for name in table.dimensions]
         row_key = (start // table.block * table.block, *dimensions, start, int(key["partition"]))
-        sums = None if value is None else tuple([value.get(name, 0) for name in METRIC_NAMES])
+        sums = [] if value is None else [value.get(name, 0) for name in METRIC_NAMES]
         # One row that SQLite cannot hold would stop every row behind it for good.
-        if not all(type(text) is str for text in dimensions) or max(sums or (0,)) > LARGEST:
+        if not all(type(text) is str for text in dimensions) or max(sums, default=0) > LARGEST:
             raise ValueError
-        self.rows.setdefault(table, {})[row_key] = sums
+        more = [] if value is None else [_MORE[name](value) for name in table.more]
+        self.rows.setdefault(table, {})[row_key] = None if value is None else (*sums, *more)
+
+
+def _slots(value: dict[str, Any]) -> bytes | None:
+    return packed({int(name[len(PEAK) :]): number for name, number in value.items() if name.startswith(PEAK)})
+
+
+def _sketch(name: str, value: dict[str, Any]) -> bytes | None:
+    text = value.get(SKETCH + name)
+    if text is None:
+        return None
+    packed = b64decode(text, validate=True)
+    # What cannot be read fails here, where it stops one row, and not in the questions of a year.
+    Sketch(packed)
+    return packed
+
+
+# What a table has more than metrics, read from a row's value.
+_MORE: dict[str, Callable[[dict[str, Any]], bytes | None]] = {
+    SLOTS: _slots,
+    **{sketch_column(one.name): partial(_sketch, one.name) for one in DISTINCT},
+}
 
 
 def fold(records: Iterable[Record]) -> Batch:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from pipeline.catalog import METRICS, SETS, WINDOWS, DimensionSet, Window
+from pipeline.catalog import DISTINCT, METRICS, SETS, WINDOWS, DimensionSet, Window
+from pipeline.windows import HOUR_S
 
 # Raised by hand when a table changes in a way that the catalog does not show.
 LAYOUT = 1
 
 METRIC_NAMES: tuple[str, ...] = tuple(metric.name for metric in METRICS)
+SLOTS = "slots"
+
+
+def sketch_column(name: str) -> str:
+    """Return the column of a sketch of the catalog."""
+    return f"sketch_{name}"
 
 
 def block_seconds(window: Window) -> int:
@@ -31,12 +38,14 @@ class Table:
         dimensions: its dimension columns, in key order.
         window: the window of its rows.
         block: length of a block in seconds.
+        more: columns behind the metrics that hold bytes, or NULL: slots (pipeline.report.slots), sketches.
     """
 
     name: str
     dimensions: tuple[str, ...]
     window: Window
     block: int
+    more: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -47,15 +56,16 @@ class Table:
         """Return the statement that creates it."""
         texts = "".join(f'"{name}" TEXT NOT NULL, ' for name in self.dimensions)
         sums = "".join(f'"{name}" INTEGER NOT NULL, ' for name in METRIC_NAMES)
+        more = "".join(f'"{name}" BLOB, ' for name in self.more)
         key = ", ".join(f'"{name}"' for name in self.key)
         return (
             f'CREATE TABLE "{self.name}" (block INTEGER NOT NULL, {texts}start INTEGER NOT NULL, '
-            f"part INTEGER NOT NULL, {sums}PRIMARY KEY ({key})) WITHOUT ROWID"
+            f"part INTEGER NOT NULL, {sums}{more}PRIMARY KEY ({key})) WITHOUT ROWID"
         )
 
     def upsert(self) -> str:
-        """Return the statement that puts one row: key columns, then every metric."""
-        marks = ", ".join("?" * (len(self.key) + len(METRIC_NAMES)))
+        """Return the statement that puts one row: key columns, then every metric, then what there is more."""
+        marks = ", ".join("?" * (len(self.key) + len(METRIC_NAMES) + len(self.more)))
         return f'INSERT OR REPLACE INTO "{self.name}" VALUES ({marks})'
 
     def delete(self) -> str:
@@ -66,7 +76,11 @@ class Table:
 
 def table_of(dimensions: DimensionSet, window: Window) -> Table:
     """Return the table of this set and window."""
-    return Table(f"rows_{dimensions.name}_{window.name}", dimensions.dimensions, window, block_seconds(window))
+    more = ((SLOTS,) if dimensions.peaks else ()) + (
+        tuple(sketch_column(one.name) for one in DISTINCT) if dimensions.sketches else ()
+    )
+    kept = more if window.seconds == HOUR_S else ()
+    return Table(f"rows_{dimensions.name}_{window.name}", dimensions.dimensions, window, block_seconds(window), kept)
 
 
 TABLES: dict[tuple[str, str], Table] = {

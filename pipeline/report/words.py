@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.catalog import DERIVED, METRICS, SETS, WINDOWS, Adds, Derived, DimensionSet, Metric, Window
+from pipeline.catalog import (
+    AUDIENCE_PEAK,
+    DERIVED,
+    DISTINCT,
+    METRICS,
+    SETS,
+    WINDOWS,
+    Adds,
+    Derived,
+    DimensionSet,
+    Distinct,
+    Metric,
+    Window,
+)
 
 
 class Bucket(StrEnum):
@@ -51,7 +65,9 @@ OWNED: frozenset[str] = frozenset({"entryId"})
 
 METRIC: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 DERIVED_METRIC: dict[str, Derived] = {derived.name: derived for derived in DERIVED}
-METRIC_WORDS: tuple[str, ...] = (*METRIC, *DERIVED_METRIC)
+PEAK = AUDIENCE_PEAK.name
+DISTINCT_METRIC: dict[str, Distinct] = {one.name: one for one in DISTINCT}
+METRIC_WORDS: tuple[str, ...] = tuple(dict.fromkeys((*METRIC, PEAK, *DISTINCT_METRIC, *DERIVED_METRIC)))
 WINDOW: dict[str, Window] = {window.name: window for window in WINDOWS}
 DIMENSIONS: tuple[str, ...] = tuple(dict.fromkeys(name for one in SETS for name in one.dimensions))
 
@@ -67,27 +83,42 @@ BY_WORDS: tuple[str, ...] = (TIME, *(short(name) for name in DIMENSIONS))
 
 def set_with(dimensions: frozenset[str], window: str) -> DimensionSet | None:
     """Return the smallest set that is kept in a window and whose rows know all of these dimensions."""
-    fitting = [one for one in SETS if dimensions <= set(one.dimensions) and (not one.windows or window in one.windows)]
+    return smallest(dimensions, window, SETS)
+
+
+def smallest(dimensions: frozenset[str], window: str, sets: Iterable[DimensionSet]) -> DimensionSet | None:
+    """Return the smallest of these sets that is kept in a window and whose rows know all of these dimensions."""
+    fitting = [one for one in sets if dimensions <= set(one.dimensions) and (not one.windows or window in one.windows)]
     return min(fitting, key=lambda one: len(one.dimensions), default=None)
 
 
 def sums_of(metric: str) -> tuple[str, ...]:
-    """Return the kept metrics that a metric is made of."""
+    """Return the kept metrics that a metric is made of, or, where no sum says it, the one that it is about."""
     if metric in METRIC:
         return (metric,)
+    if metric == PEAK:
+        return (AUDIENCE_PEAK.of,)
+    if metric in DISTINCT_METRIC:
+        return (DISTINCT[0].name,)
     derived = DERIVED_METRIC[metric]
     return tuple(dict.fromkeys(name for _, name in (*derived.over, *derived.under)))
 
 
 def counts_sessions(metric: str) -> bool:
     """Tell whether a metric counts sessions, whose rows add up over partitions but not over windows."""
-    return any(METRIC[name].adds is Adds.SESSION for name in sums_of(metric))
+    return metric in DISTINCT_METRIC or (
+        metric != PEAK and any(METRIC[name].adds is Adds.SESSION for name in sums_of(metric))
+    )
 
 
 def unit_of(metric: str) -> str:
     """Return the unit that people see."""
     if metric in DERIVED_METRIC:
         return DERIVED_METRIC[metric].unit
+    if metric == PEAK:
+        return AUDIENCE_PEAK.unit
+    if metric in DISTINCT_METRIC:
+        return DISTINCT_METRIC[metric].unit
     return "s" if METRIC[metric].unit == "ms" else METRIC[metric].unit
 
 

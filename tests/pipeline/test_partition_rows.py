@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+
+import orjson
 import pytest
 
+from pipeline.catalog import SETS, WINDOWS, DimensionSet
+from pipeline.rows import Rules
+from pipeline.sketch import Sketch
+from pipeline.windows import Row, Shape, read_row, row_offset
 from tests.pipeline.life import Life, Sent, ledger_of, living, plays_of, records, ruled, truth
 from tests.pipeline.lines import NOON, play
 
@@ -189,3 +196,50 @@ def test_a_number_that_is_none_is_metered_by_name_once_an_event() -> None:
         life.take()
         life.checkpoint()
         assert ledger_of(life) == {"beacons": 3, "unique": 2, "duplicates": 1, "badValues.bufferTime": 2}
+
+
+def sketches(life: Life) -> dict[int, int]:
+    """Return by start of the hour how many sessions the partner's sketch has seen."""
+    found = {}
+    for key, value in life.store.all_rows():
+        words = orjson.loads(key)
+        if (words["window"], words["set"]) == ("1h", "partner"):
+            packed = read_row((0, 0, 0, ()), key, value).sketches.get("sessions")
+            if packed is not None:
+                found[words["start"]] = Sketch(packed).count()
+    return found
+
+
+def test_a_row_that_counted_sessions_before_its_set_had_sketches_never_gets_half_a_one() -> None:
+    #  without sketches: s1, s2 | with: s3, and s4 in the next hour
+    bare = Shape.of(WINDOWS, (DimensionSet("partner", ("partnerId",)),))
+    hour = int(NOON) // 3600 * 3600
+    log = [[Sent("s1")], [Sent("s2")], [Sent("s3")], [Sent("s4", at=hour + 3600)]]
+    with living(log, rules=Rules(bare), now_s=NOON + 4000) as life:
+        life.take(2)
+        life.checkpoint()
+        life.close()
+        life.rules = Rules(Shape.of(WINDOWS, SETS[:1]))
+        life.finish()
+        assert sketches(life) == {hour + 3600: 1}
+
+
+def test_more_entries_than_the_bound_share_one_sketch_too() -> None:
+    rules = Rules(Shape.of(WINDOWS, SETS[:2]), max_entries=1)
+    log = [[Sent(f"s{n}", entry=f"e{n}") for n in range(4)], [Sent("s3", index=2, entry="e9")]]
+    with living(log, rules=rules) as life:
+        life.take(1)
+        life.checkpoint()
+        life.finish()
+        rows = {orjson.loads(key).get("entryId"): value for key, value in life.kafka.rows().items() if b'"1h"' in key}
+        counted = {entry: Sketch(b64decode(str(row["sketch.sessions"]))).count() for entry, row in rows.items()}
+        assert counted == {None: 4, "e0": 1, "(other)": 3}
+
+
+def test_a_row_is_read_as_it_was_written_its_sketches_too() -> None:
+    sketch = Sketch()
+    sketch.add(range(1000))
+    for sketches in ({}, {"sessions": sketch.packed(), "users": b"\1\0\0\0\0"}):
+        row = Row((0, 0, 0, ()), b"key", {"plays": 3}, 7, sketches)
+        assert read_row(row.id, row.key, row.value()) == row
+        assert row_offset(row.value()) == 7

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.catalog import METRICS, SETS, WINDOWS, DimensionSet, EventType
+from pipeline.catalog import METRICS, SETS, WINDOWS, DimensionSet, EventType, Window
 from pipeline.event import Event
-from pipeline.sessions import Firsts, Session, SessionFold, Variant, grown
+from pipeline.firsts import Firsts
+from pipeline.sessions import Session, SessionFold, Variant, grown
 from pipeline.windows import PEAK, RowId, Shape, roll_up
 
 SHAPE = Shape.of(WINDOWS, (*SETS[:3], DimensionSet("type", ("partnerId", "deliveryType"), peaks=True)))
@@ -132,3 +135,79 @@ def test_totals_over_sets_say_a_session_once() -> None:
     partner = {counts["sessions"] for row, counts in rows.items() if row[1] == 0}
     assert partner == {1}
     assert Counter(row[1] for row in rows if row[0] == 0) == Counter({0: 1, 1: 2, 2: 2, 3: 1})
+
+
+# Whom an hour row has seen: sessions and, where a set has the dimension, users.
+KNOWN = Shape.of(WINDOWS, (*SETS[:2], DimensionSet("user", ("partnerId", "user"), sketches=True)))
+
+
+def known(session: int, at_s: int, kind: int, entry: str, user: str) -> Event:
+    one = event(session, at_s, kind, entry)
+    one.values = ('"7"', f'"{entry}"', f'"{user}"')
+    return one
+
+
+KNOWN_EVENTS = st.lists(
+    st.builds(
+        known,
+        st.integers(0, 3),
+        st.integers(0, 8000),
+        st.sampled_from([VIEW, PLAY]),
+        st.sampled_from(["e", "f"]),
+        st.sampled_from(["", "ann", "bob"]),
+    ),
+    max_size=40,
+)
+
+
+def seen(events: list[Event], ends: list[int]) -> dict[RowId, dict[str, set[int]]]:
+    """Fold, with a checkpoint after each of these numbers of events; return all that went into sketches."""
+    fold, kept, rows = SessionFold(KNOWN, METRICS), defaultdict[bytes, Session](Session), {}
+    for part in (events[a:b] for a, b in pairwise([0, *sorted(ends), len(events)])):
+        firsts = Firsts(len(KNOWN.windows))
+        for one in part:
+            fold.fold(kept[one.session], one, {}, firsts)
+        for row, hashes in firsts.sketched(KNOWN).items():
+            for name, some in hashes.items():
+                rows.setdefault(row, {}).setdefault(name, set()).update(some)
+    return rows
+
+
+@given(KNOWN_EVENTS, st.lists(st.integers(0, 40), max_size=3))
+def test_a_sketch_sees_every_session_and_user_of_its_hour_and_the_anonymous_as_sessions(
+    events: list[Event], ends: list[int]
+) -> None:
+    wanted: dict[RowId, tuple[set[object], set[object]]] = defaultdict(lambda: (set(), set()))
+    for one in events:
+        hour = one.time // 3_600_000 * 3600
+        for number, kept in enumerate(KNOWN.sets):
+            sessions, users = wanted[2, number, hour, kept.project(one.values)]
+            sessions.add(one.session)
+            users.add(one.session if one.values[2] == '""' else one.values[2])
+    found = seen(events, ends)
+    assert {row: (len(names["sessions"]), len(names["users"])) for row, names in found.items()} == {
+        row: (len(sessions), len(users)) for row, (sessions, users) in wanted.items()
+    }
+    assert found == seen(events[::-1], [])
+
+
+def test_equal_names_at_two_partners_are_two_users() -> None:
+    other = known(1, 5, PLAY, "e", "ann")
+    other.partner, other.values = "8", ('"8"', *other.values[1:])
+    found = seen([known(0, 5, PLAY, "e", "ann"), other], [])
+    assert len({one for names in found.values() for one in names["users"]}) == 2
+
+
+def test_no_set_with_sketches_no_work_for_them() -> None:
+    bare = Shape.of(WINDOWS, (DimensionSet("partner", ("partnerId",)), SETS[2]))
+    firsts = Firsts(len(WINDOWS))
+    SessionFold(bare, METRICS).fold(Session(), event(0, 1), {}, firsts)
+    assert (bare.sketched, firsts.sketched(bare), firsts._seen) == (None, {}, {})
+
+
+@pytest.mark.parametrize(("windows", "kept"), [(WINDOWS, True), (WINDOWS[1:], False)])
+def test_peaks_are_kept_where_ten_seconds_are(windows: tuple[Window, ...], kept: bool) -> None:
+    shape, firsts, added = Shape.of(windows, SETS[:1]), Firsts(len(windows)), {}
+    SessionFold(shape, METRICS).fold(Session(), event(0, 1), {}, firsts)
+    firsts.roll_up(added, shape)
+    assert any(name.startswith(PEAK) for counts in added.values() for name in counts) is kept

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.report import answer, moment, schema, sql
 from pipeline.report.problem import Refused
 from pipeline.report.query import Query, parse
-from pipeline.report.readers import table_of
+from pipeline.report.readers import table_of, teach
 
 T = 1_793_404_800  # 2026-10-31 00:00 UTC; Berlin and New York change their clocks around it
 KEPT = ("plays", "views", "impressions", "bufferTime")
@@ -50,6 +50,7 @@ def rows(draw: Any) -> list[Row]:
 
 def store(found: list[Row]) -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:")
+    teach(connection)
     for statement in schema.statements():
         connection.execute(statement)
     for row in found:
@@ -68,7 +69,7 @@ def put(connection: Any, table: schema.Table, row: Row, dimensions: tuple[str, .
     named = dict(zip(KEPT, values, strict=True))
     every = [named.get(name, 0) for name in schema.METRIC_NAMES]
     block = row.start // table.block * table.block
-    connection.execute(table.upsert(), (block, *dimensions, row.start, row.part, *every))
+    connection.execute(table.upsert(), (block, *dimensions, row.start, row.part, *every, *[None] * len(table.more)))
 
 
 def ask(connection: sqlite3.Connection, query: Query) -> dict[str, Any]:

@@ -75,24 +75,36 @@ function showSeries(window) {
   by("export").href = `/v1/report?${query(state, window.name, { by: "time,entry", metrics: metrics.join(","), format: "csv", limit: "50000" })}`;
 }
 
-const latest = { totals: {}, before: {}, now: null, nowBefore: undefined };
+// What no sum says: asked for apart from the stream, as it is read out of every hour of the range.
+const WHOLE = ["peak", "sessions"];
+const NOTHING = { totals: {}, previous: { totals: {} }, estimates: {} };
+const latest = { totals: {}, before: {}, whole: NOTHING, now: null, nowBefore: undefined };
 
 function showTiles() {
-  const { totals, before } = latest;
-  const tile = (name, title) => ({ name: title, value: totals[name] ?? null, unit: units[name], before: before[name] ?? null, says: says(name) });
+  const totals = { ...latest.totals, ...latest.whole.totals };
+  const before = { ...latest.before, ...latest.whole.previous.totals };
+  const estimates = latest.whole.estimates ?? {};
+  const about = (name) => (name in estimates ? ` An estimate: ${shown(estimates[name].error, "ratio")} off at most, in ${shown(estimates[name].confidence, "ratio")} of cases.` : "");
+  const tile = (name, title) => ({ name: title, value: totals[name] ?? null, unit: units[name], before: before[name] ?? null, says: says(name) + about(name) });
   tiles([
-    { name: "Watching now", value: latest.now, unit: "events", before: latest.nowBefore, says: "Views of the last full 10 s." },
-    tile("plays", "Plays"), tile("views", "Views"), tile("bufferingRatio", "Buffering ratio"),
+    { name: "Audience now", value: latest.now, unit: "sessions", before: latest.nowBefore, says: "Sessions that watched in the last full 10 s." },
+    tile("peak", "Peak"), tile("sessions", "Sessions"), tile("plays", "Plays"), tile("views", "Views"), tile("bufferingRatio", "Buffering ratio"),
   ]);
 }
 
+async function showWhole(window) {
+  const asked = query(state, window.name, { by: "", metrics: WHOLE.join(","), compare: "previous" });
+  latest.whole = await get("/v1/report", asked);
+  showTiles();
+}
+
 function showNow() {
-  const asked = query({ ...state, range: "2m" }, "10s", { by: "time", metrics: "views", order: "time" });
+  const asked = query({ ...state, range: "2m" }, "10s", { by: "time", metrics: "audience", order: "time" });
   ends.push(follow(asked, ["time"], (answer) => {
     const through = answer.asOf === null ? null : Math.floor((answer.countedThrough ?? 0) / 10) * 10 - 10;
-    const views = (start) => answer.rows.find((row) => row.time === start)?.views ?? 0;
-    latest.now = through === null ? 0 : views(through);
-    latest.nowBefore = through === null ? null : views(through - 60) || null;
+    const audience = (start) => answer.rows.find((row) => row.time === start)?.audience ?? 0;
+    latest.now = through === null ? 0 : audience(through);
+    latest.nowBefore = through === null ? null : audience(through - 60) || null;
     showTiles();
   }, complain));
 }
@@ -158,12 +170,14 @@ function show() {
   ends = [];
   clearInterval(timer);
   by("problem").textContent = "";
+  latest.whole = NOTHING;
   const window = fittingWindow(catalog.windows, state);
   showSeries(window);
   showNow();
   showTop(window);
   const slow = async () => {
     try {
+      await showWhole(window);
       await showSplits(window);
       health(await get("/v1/status"));
     } catch (problem) {

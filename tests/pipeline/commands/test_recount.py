@@ -79,7 +79,10 @@ def test_it_finds_the_rows_and_the_ledger_that_the_worker_writes(
     now_s = {5: batch.position.time / 1000}
     found = found_rows(dict(batch.rows), RULES, ALL, now_s)
     store.close()
-    assert list(differences(wanted_rows({5: recount}, now_s), found)) == []
+    assert list(differences(wanted_rows({5: recount}, now_s, found), found)) == []
+    assert {place for place, row in found.items() if "sketch.sessions" in row} == {
+        (5, row_id) for row_id, seen in recount.seen.items() if seen and (5, row_id) in found
+    }
     counted = ("beacons", "unique", "duplicates", "unknownTypes", "rejected")
     assert {name: recount.outcomes[name] for name in counted} == {
         name: batch.position.ledger.get(name, 0) for name in counted
@@ -142,6 +145,22 @@ def test_the_report_shows_a_row_as_the_sum_of_its_partitions() -> None:
     row_id: RowId = (2, 0, START, ('"7"',))
     rows: dict[tuple[int, RowId], Counts] = {(0, row_id): {"plays": 1}, (3, row_id): {"plays": 2, "views": 1}}
     assert summed(rows) == {(-1, row_id): {"plays": 3, "views": 1}}
+
+
+def test_the_report_is_compared_in_the_metrics_that_its_rows_show() -> None:
+    row_id: RowId = (2, 0, START, ('"7"',))
+    rows: dict[tuple[int, RowId], Counts] = {(0, row_id): {"views": 1, "audience.3": 1, "event9999": 2}}
+    assert summed(rows) == {(-1, row_id): {"views": 1}}
+
+
+def test_a_sketch_that_is_wrong_is_told_and_one_that_was_never_begun_is_none() -> None:
+    recount = Recount(Rules(Shape.of(WINDOWS, SETS[:1])), ALL)
+    recount.take(line(1, 5, 3, "7", 1, "s", 1) + b"\n" + line(2, 5, 3, "7", 1, "t", 1))
+    place, counts = (0, (2, 0, START, ('"7"',))), {"plays": 2, "sessions": 2}
+    for found, told in (({"sketch.sessions": 1}, [2]), ({"sketch.sessions": 2}, []), ({}, [])):
+        rows: dict[tuple[int, RowId], Counts] = {place: {**counts, **found}}
+        wrong = differences(wanted_rows({0: recount}, {}, rows), rows)
+        assert [one.must_be["sketch.sessions"] for one in wrong if one.place == place] == told
 
 
 def test_more_entries_than_the_bound_share_one_row(tmp_path: Path) -> None:
