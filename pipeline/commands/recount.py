@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from pipeline.batch import MAX_LINES
 from pipeline.catalog import Adds, EventType, Metric, Window
 from pipeline.event import Event
 from pipeline.parameters import Reason, Rejected
-from pipeline.partition import MAX_LINES
 from pipeline.rows import Rules
 from pipeline.sessions import Session, grown
 from pipeline.windows import EMPTY, OTHER, PEAK, Counts, RowId, is_expired, row_id_of
