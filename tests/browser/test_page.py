@@ -100,6 +100,31 @@ async def test_hostile_entry_ids_are_text(shown: Shown, visit: Visit) -> None:
     assert await page.evaluate("window.harmed") is None
 
 
+async def test_a_number_opens_the_beacons_behind_it_by_keyboard(shown: Shown, visit: Visit) -> None:
+    await post(shown, "1_told", 1, 3, 99, 99)
+    page = visit.page
+    await page.fill("input[name=entryId]", "1_told")
+    await page.press("input[name=entryId]", "Enter")
+    number_of_views = page.locator('#top button[data-number="views"]')
+    await expect(number_of_views).to_have_text("2", timeout=15_000)
+    await number_of_views.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#explain")).to_be_visible()
+    await expect(page.locator("#explain-title")).to_have_text("views of 1_told")
+    await expect(page.locator("#explain-formula")).to_contain_text("count of events 99")
+    await expect(page.locator("#explain-sum")).to_contain_text("The report says the same.", timeout=15_000)
+    rows = page.locator("#explain-beacons tbody tr")
+    await expect(rows).to_have_count(2)
+    await expect(rows.first).to_contain_text("bufferTime=0.5")
+    await expect(page.locator("#explain-further")).to_be_hidden()
+    found = await Axe().run(page)
+    bad = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], [node["target"] for node in one["nodes"]]) for one in bad] == []
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#explain")).to_be_hidden()
+    assert await page.evaluate("document.activeElement.dataset.number") == "views"
+
+
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
 async def test_the_page_is_fit_for_everybody(shown: Shown, visit: Visit, theme: str, width: int) -> None:
     await post(shown, "1_seen", 1, 2, 3, 99, 11, 12, 13, 14)
