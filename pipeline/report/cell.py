@@ -10,9 +10,9 @@ from pipeline.report.problem import NOTHING, Refused, bad_value, unknown_word
 from pipeline.report.query import Query, Shape
 from pipeline.report.querystring import number, read
 from pipeline.report.words import (
+    DERIVED_METRIC,
     INSTANT,
     METRIC,
-    METRIC_WORDS,
     PARTNER,
     WINDOW,
     Bucket,
@@ -32,7 +32,9 @@ MOST_SHOWN = 1000
 # What a single beacon adds to; other metrics are made of more than single beacons.
 EXPLAINED = (Adds.ONE, Adds.VALUE, Adds.HAVING, Adds.LACKING, Adds.SESSION, Adds.WATCHED)
 EXPLAINED_WORDS: tuple[str, ...] = tuple(
-    word for word in METRIC_WORDS if all(METRIC[name].adds in EXPLAINED for name in sums_of(word))
+    word
+    for word in (*METRIC, *DERIVED_METRIC)
+    if all(name in METRIC and METRIC[name].adds in EXPLAINED for name in sums_of(word))
 )
 
 EVENT_PARAMETERS: tuple[Parameter, ...] = (

@@ -93,6 +93,26 @@ def _session() -> Json:
     }
 
 
+def _original() -> Json:
+    answered = _json({"$ref": "#/components/schemas/OriginalAnswer"}, "Headers and rows, all of it text.")
+    answered["content"]["text/csv"] = {"schema": {"type": "string"}}
+    wrong = {"$ref": "#/components/schemas/OriginalProblem"}
+    refused = _refusals(401, 404, 406, 413, 421, 429, 503)
+    refused["400"] = _json(wrong, "A word or value does not fit: `kind` and `data` say which.")
+    refused["400"]["content"]["application/problem+json"] = refused["401"]["content"]["application/problem+json"]
+    refused["404"]["content"]["application/json"] = {"schema": wrong}
+    refused["404"]["description"] += " Or nothing is kept in these words together: `data` names the nearest."
+    question = {"$ref": "#/components/schemas/OriginalQuestion"}
+    return {
+        "post": {
+            "operationId": "originalQuery",
+            "summary": "The question of the original's query API, in its own words; see deploy/query-compatibility.md.",
+            "requestBody": {"required": True, "content": {"application/json": {"schema": question}}},
+            "responses": {"200": answered, "500": _json(wrong, "The report failed.")} | refused,
+        }
+    }
+
+
 def _text(says: str, media: str) -> Json:
     return {"200": {"description": says, "content": {media: {"schema": {"type": "string"}}}}}
 
@@ -113,6 +133,7 @@ def _paths() -> Json:
         "/v1/report": _get("report", "Rows of counts.", answers, _QUERY, parameters=PARAMETERS),
         "/v1/live": _get("live", live, stream, unread, parameters=PARAMETERS),
         "/v1/events": _get("events", explained, found, _EXPLAIN, parameters=EVENT_PARAMETERS),
+        "/query": _original(),
         "/v1/status": _get("status", "How fresh the counts are.", ok, _KEYED),
         "/v1/catalog": _get("catalog", "What there is to ask for.", ok, ()),
         "/session": _session(),
@@ -135,6 +156,9 @@ def document() -> Json:
                 "Row": shapes.row(),
                 "Metrics": shapes.metrics(),
                 "Explained": shapes.explained(),
+                "OriginalQuestion": shapes.original_question(),
+                "OriginalAnswer": shapes.original_answer(),
+                "OriginalProblem": shapes.original_problem(),
                 "Problem": shapes.problem(),
             },
             "securitySchemes": {

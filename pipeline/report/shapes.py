@@ -6,7 +6,8 @@ from typing import Any
 
 from pipeline.catalog import WINDOWS
 from pipeline.report.behind import SHOWN_PARAMETERS
-from pipeline.report.words import DIMENSIONS, METRIC_WORDS, TIME
+from pipeline.report.original_words import DIMENSION, MEASURE, TIMES
+from pipeline.report.words import DIMENSIONS, METRIC_WORDS, MOST_VALUES, TIME
 
 Json = dict[str, Any]
 _NUMBER: Json = {"type": ["number", "null"]}
@@ -118,6 +119,59 @@ def explained() -> Json:
             "lookedAt": _looked_at(),
         }
     )
+
+
+def original_question() -> Json:
+    """Return the schema of a body of POST /query."""
+    words: Json = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
+    instant: Json = {"type": "string", "pattern": r"^\d{2}/\d{2}/\d{4} \d{2}:\d{2}$"}
+    some = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_VALUES}
+    allowed = _closed({"dimension": {"type": "string", "enum": [*DIMENSION]}, "values": some})
+    properties: Json = {
+        "from": instant | {"description": "MM/dd/yyyy HH:mm, local to utcOffset; in the range."},
+        "to": instant | {"description": "Like from; not in the range."},
+        "dimensions": words | {"items": {"type": "string", "enum": [*DIMENSION, *TIMES]}},
+        "filters": {"type": "array", "items": allowed},
+        "metrics": words | {"items": {"type": "string", "enum": sorted(MEASURE)}, "minItems": 1},
+        "utcOffset": {"type": "integer", "minimum": -840, "maximum": 840, "description": "Minutes ahead of UTC."},
+        "orderBy": {"type": "string", "description": "+word, -word, or empty; a bare word is descending."},
+        "pager": _closed({"size": {"type": "integer"}, "index": {"type": "integer"}})
+        | {"description": "index counts from 1; 0 or less: every row."},
+    }
+    return _closed(properties) | {
+        "example": {
+            "from": "11/23/2026 10:00",
+            "to": "11/23/2026 11:00",
+            "dimensions": ["entry", "minute"],
+            "filters": [],
+            "metrics": ["play", "view", "playRatio"],
+            "utcOffset": 0,
+            "orderBy": "-play",
+            "pager": {"size": 50, "index": 1},
+        }
+    }
+
+
+def original_answer() -> Json:
+    """Return the schema of an answer of POST /query."""
+    texts: Json = {"type": "array", "items": {"type": "string"}}
+    return _closed({"headers": texts, "data": {"type": "array", "items": texts}})
+
+
+def original_problem() -> Json:
+    """Return the schema of a refusal of POST /query."""
+    kinds = (
+        "incorrectContentType",
+        "invalidInput",
+        "unsupportedDimension",
+        "unsupportedMetric",
+        "unsupportedOrderBy",
+        "queryTooLarge",
+        "unsupportedQuery",
+        "generalError",
+    )
+    data = {"type": "object", "properties": {"message": {"type": "string"}}, "required": ["message"]}
+    return _closed({"kind": {"type": "string", "enum": [*kinds]}, "data": data})
 
 
 def problem() -> Json:

@@ -20,6 +20,7 @@ from pipeline.report.keyfile import KeyFile, replace_file
 from pipeline.report.limits import Buckets
 from pipeline.report.live import Live
 from pipeline.report.metrics import Numbers
+from pipeline.report.original_route import Original
 from pipeline.report.pages import Pages, file_of
 from pipeline.report.routes import Api
 from pipeline.report.scan import Beacons, Scans
@@ -102,6 +103,7 @@ def _front(settings: ReportSettings, api: Api, streams: Streams, numbers: Number
     paths: dict[str, Methods] = {
         "/v1/report": {"GET": api.report},
         "/v1/live": {"GET": streams.handle},
+        "/query": {"POST": Original(api.desk, api.access).handle},
         "/v1/status": {"GET": api.status},
         "/session": {"GET": api.show_session, "POST": api.sign_in, "DELETE": api.sign_out},
         "/health": {"GET": api.health},

@@ -177,7 +177,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("offset", "Rows passed over.", {"type": "integer", "minimum": 0, "default": 0}, "0"),
     Parameter(
         "tz",
-        "Time zone (IANA name) of hour and day buckets, of dates without an offset and of times=iso.",
+        "Time zone (IANA name, or UTC+05:30) of hour and day buckets, of dates without an offset and of times=iso.",
         {"type": "string", "default": "UTC"},
         "Europe/Berlin",
     ),

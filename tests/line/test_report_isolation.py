@@ -11,6 +11,7 @@ from ingest.beacon import Beacon
 from pipeline.report.openapi import document
 from pipeline.report.words import PARAMETERS
 from tests.line.report_stage import Answer, Stage, T, report, write_keys
+from tests.report.test_report_original import ASKED
 
 PARTNERS = ("100", "200", "300")
 RANGE = f"from={T}&to={T + 7200}"
@@ -73,10 +74,26 @@ def asked() -> list[str]:
 async def answers(stage: Stage, headers: dict[str, str]) -> dict[str, tuple[int, dict[str, str], bytes]]:
     found = {}
     for method in ("GET", "HEAD", "POST", "DELETE", "PUT", "OPTIONS"):
-        for path in asked() if method == "GET" else asked()[:12]:
+        for path in asked() if method == "GET" else asked()[:14]:
             if path != "/metrics":
                 found[f"{method} {path}"] = seen(await stage.send(method, path, headers=headers))
+    for number, question in enumerate(originals()):
+        found[f"POST /query {number}"] = seen(await stage.send("POST", "/query", json=question, headers=headers))
     return found
+
+
+def originals() -> list[dict[str, object]]:
+    """The original's questions, about everybody's entries, A's, the caller's and nobody's."""
+    filters = [
+        [{"dimension": name, "values": values}]
+        for name, values in (("partner", ["100"]), ("partner", ["200"]), ("partner", ["999"]), ("entry", ["alpha"]))
+    ]
+    hour = {"from": "11/23/2026 09:00", "to": "11/23/2026 10:00"}
+    return [
+        ASKED | hour | {"dimensions": dimensions, "filters": one, "orderBy": "-play"}
+        for dimensions in ([], ["entry"], ["partner", "minute"])
+        for one in ([], *filters)
+    ]
 
 
 @pytest.mark.parametrize("key", ["b", "c"])
@@ -101,6 +118,8 @@ async def test_every_answer_is_the_same_whether_or_not_another_partner_exists(tm
     own = left[f"GET /v1/events?window=1m&start={T}&metric=plays&entryId=shared"][2]
     assert b'"totalBeacons":1' in own
     assert b"10.9.8" not in own
+    assert left["POST /query 5"][0] == 200
+    assert b'"shared","6.0"' in left["POST /query 5"][2]
     for _, said, body in left.values():
         assert b"777" not in body
         assert "Access-Control-Allow-Origin" not in said
