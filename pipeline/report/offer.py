@@ -24,13 +24,14 @@ Json = dict[str, Any]
 
 def formula_of(metric: Metric) -> str:
     """Return how a kept metric is counted, in one line."""
-    events = f"events {', '.join(str(int(kind)) for kind in metric.types)}" if metric.types else "all events"
+    types = ", ".join(str(int(kind)) for kind in metric.types)
+    events, any_event = (f"events {types}", f"an event {types}") if types else ("all events", "any event")
     said = {
         Adds.ONE: f"count of {events}",
         Adds.VALUE: f"sum of {metric.parameter} over {events}",
         Adds.HAVING: f"count of {events} with {metric.parameter} > 0",
         Adds.LACKING: f"count of {events} without {metric.parameter}, or where it is 1 or 3",
-        Adds.SESSION: f"count of distinct sessions with {events} in the window",
+        Adds.SESSION: f"count of distinct sessions with {any_event} in the window",
         Adds.WATCHED: f"sum over segments of the largest {metric.parameter}",
     }
     return said.get(metric.adds, metric.says)

@@ -45,6 +45,7 @@ PURE = (
     "pipeline/event.py",
     "pipeline/identity.py",
     "pipeline/kinds.py",
+    "pipeline/original_sets.py",
     "pipeline/parameters.py",
     "pipeline/report/accept.py",
     "pipeline/report/answer.py",
