@@ -70,6 +70,19 @@ async def test_a_table_sorts_an_entry_opens_and_a_link_is_the_view(shown: Shown,
     await expect(page.locator("input[name=entryId]")).to_have_value("1_few")
 
 
+async def test_what_can_be_chosen_is_what_the_catalog_offers(shown: Shown, visit: Visit) -> None:
+    async with aiohttp.ClientSession() as http, http.get(f"{shown.line.report_url}/v1/catalog") as answer:
+        catalog = await answer.json()
+    for field, offered in (("metric", "metrics"), ("second", "metrics"), ("window", "windows")):
+        options = await visit.page.locator(f"select[name={field}] option").evaluate_all(
+            "all => all.map((one) => one.value)"
+        )
+        assert [value for value in options if value] == [one["name"] for one in catalog[offered]]
+    [plays] = [one for one in catalog["metrics"] if one["name"] == "plays"]
+    tip = await visit.page.get_attribute('.tile[data-tile="Plays"]', "title")
+    assert tip == f"{plays['says']} ({plays['formula']})"
+
+
 async def test_the_export_is_the_apis_answer(shown: Shown, visit: Visit, tmp_path: Path) -> None:
     await post(shown, "1_csv", 1, 3, 99)
     await visit.page.fill("input[name=entryId]", "1_csv")
