@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
+from pipeline.chosen import keep_chosen_sets
 from pipeline.commands.lazy import LazyGroup
 from pipeline.config import RefusedSetting
 
@@ -50,6 +53,7 @@ def cli() -> None:
 
 if __name__ == "__main__":
     try:
+        keep_chosen_sets(os.environ)
         cli(standalone_mode=True)
     except RefusedSetting as refused:
         click.echo(refused.line, err=True)

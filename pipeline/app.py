@@ -15,8 +15,9 @@ from typing import Any
 import faust
 from faust.types import TP
 
-from pipeline.catalog import METRICS, SETS, WINDOWS
+from pipeline.catalog import METRICS, WINDOWS
 from pipeline.changelog import Topics
+from pipeline.chosen import sets_named
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, WorkerSettings
 from pipeline.enrich.enrichers import Enrichers
 from pipeline.fetch import Fetch, Transport
@@ -114,9 +115,9 @@ def rules_of(line: LineSettings, worker: WorkerSettings) -> Rules:
     """
     windows = _chosen("WORKER_WINDOWS", worker.windows, {window.name: window for window in WINDOWS})
     metrics = _chosen("WORKER_METRICS", worker.metrics, {metric.name: metric for metric in METRICS})
-    sets = _chosen("WORKER_SETS", worker.sets, {kept.name: kept for kept in SETS})
+    sets = sets_named(worker.sets)
     return Rules(
-        Shape.of(tuple(windows), tuple(sets)),
+        Shape.of(tuple(windows), sets),
         tuple(metrics),
         Enrichers(worker, asks_for_users=any("user" in kept.dimensions for kept in sets)),
         worker.dedupe_by == "pair",

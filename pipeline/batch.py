@@ -22,6 +22,8 @@ _SESSIONS_VERSION = b"\x02"
 # A state is some 100 bytes, 2 KiB at most by its bounds on looks and segments.
 SESSIONS_PER_RECORD = 2_000
 _LINE_BITS = 16
+# Records with more lines than a place can number are none of ours.
+MAX_LINES = 1 << _LINE_BITS
 _IS_BIG_ENDIAN = array("H", [1]).tobytes() == b"\0\1"
 
 

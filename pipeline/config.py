@@ -112,7 +112,7 @@ class WorkerSettings(BaseSettings):
     )
     windows: str = Field("", description="comma-separated part of the catalog's windows; empty: all")
     metrics: str = Field("", description="comma-separated part of the catalog's metrics; empty: all")
-    sets: str = Field("", description="comma-separated part of the catalog's sets; empty: all")
+    sets: str = Field("", description="comma-separated sets, `default` or `original`; empty: default; the report's too")
 
 
 def read_settings(kind: type[Any], environment: Mapping[str, str] | None = None) -> Any:

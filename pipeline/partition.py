@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.batch import Batch, Mark, Position, place_of
+from pipeline.batch import MAX_LINES, Batch, Mark, Position, place_of
 from pipeline.deadletter import dead_letter
 from pipeline.event import Event
 from pipeline.firsts import Firsts, Hashes
@@ -22,8 +22,6 @@ from pipeline.windows import Cells, Counts, Row, RowId, checksum_of, fold, merge
 
 log = logging.getLogger(__name__)
 
-# Records with more lines than a place can number are none of ours.
-MAX_LINES = 1 << 16
 # Tombstones per checkpoint: retention never holds a checkpoint up.
 MOST_EXPIRED = 2_000
 

@@ -71,7 +71,8 @@ RIGHTS = [
     # librdkafka asks for a group's coordinator even where it joins no group: fetch, replay, report.
     Right(Role.WORKER, "Describe", Resource.GROUP, "unused", fixed=True),
     Right(Role.REPORT, "Describe", Resource.GROUP, "report", fixed=True),
-    *_on(Role.REPORT, "Read", Resource.TOPIC, "windows", "ingests"),
+    # Beacons only to explain a number (/v1/events); with REPORT_SCANS=0 it never reads one.
+    *_on(Role.REPORT, "Read", Resource.TOPIC, "windows", "ingests", "beacons"),
     *_on(Role.REPORT, "Describe", Resource.TOPIC, "beacons", "windows", "ingests"),
     *_on(Role.TOPICS, "Create", Resource.TOPIC, *ALL),
     *_on(Role.TOPICS, "Describe", Resource.TOPIC, *ALL),

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from pipeline.batch import MAX_LINES
 from pipeline.catalog import AUDIENCE_PEAK, METRICS, Adds, EventType, Metric, Window
 from pipeline.event import Event
 from pipeline.firsts import Hashes
 from pipeline.parameters import Reason, Rejected
-from pipeline.partition import MAX_LINES
 from pipeline.rows import Rules
 from pipeline.sessions import Session, grown
 from pipeline.sketch import Sketch

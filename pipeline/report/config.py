@@ -33,3 +33,6 @@ class ReportSettings(BaseSettings):
     live_every_ms: int = Field(500, ge=50, description="least time between two events of a stream")
     heartbeat_s: int = Field(15, ge=1, description="longest silence of a stream")
     cache_mib: int = Field(64, ge=1, description="memory for answers")
+    scans: int = Field(2, ge=0, le=16, description="/v1/events: numbers explained at a time, all keys; 0: none is")
+    scan_beacons: int = Field(500_000, ge=1000, description="/v1/events: beacons of the topic read for one answer")
+    scan_deadline_ms: int = Field(10_000, ge=100, description="/v1/events: a scan that takes longer is cut")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from pipeline.report.offer import catalog
 from pipeline.report.openapi import SAYS
-from pipeline.report.words import DERIVED_METRIC, METRIC, unit_of
 
 Json = dict[str, Any]
 
@@ -39,12 +39,15 @@ PROBLEMS: tuple[tuple[str, int, str], ...] = (
     ("too-many-streams", 429, "Too many open streams."),
     ("bad-request", 400, "The request is not HTTP as it should be."),
     ("fault", 500, "Our fault; the log has a line about it."),
-    ("not-yet", 503, SAYS[503]),
+    ("not-yet", 503, "The counts are still being read from Kafka."),
+    ("kafka-away", 503, "Kafka does not answer: no number can be explained now. Counts go on being shown."),
+    ("kafka-slow", 504, SAYS[504]),
     ("stopped", 503, "A part of the report has stopped; it is started again."),
 )
 
 EXAMPLES = """curl -H "Authorization: Bearer $KEY" 'http://127.0.0.1:8081/v1/report?by=entry&order=-plays&limit=10'
 curl -H "Authorization: Bearer $KEY" 'http://127.0.0.1:8081/v1/report?window=1h&from=now-7d/d&bucket=day&format=csv'
+curl -H "Authorization: Bearer $KEY" 'http://127.0.0.1:8081/v1/events?partnerId=4242&window=1m&start=1795424400&metric=plays'
 curl -N -H "Authorization: Bearer $KEY" 'http://127.0.0.1:8081/v1/live?window=10s&from=now-5m'
 """
 
@@ -83,8 +86,10 @@ def page(document: Json) -> str:
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     )
-    said = [(name, one.says) for name, one in METRIC.items()] + [(n, one.says) for n, one in DERIVED_METRIC.items()]
-    metrics = [(f"<code>{name}</code>", unit_of(name), escape(says)) for name, says in said]
+    metrics = [
+        (f"<code>{one['name']}</code>", one["unit"], escape(one["says"]), escape(one["formula"]))
+        for one in catalog()["metrics"]
+    ]
     problems = [
         (f'<span id="{name}"><code>{name}</code></span>', str(status), escape(says)) for name, status, says in PROBLEMS
     ]
@@ -95,6 +100,6 @@ def page(document: Json) -> str:
         f"<h1>Report API</h1><p>{escape(document['info']['description'])} "
         'The same for machines: <a href="/openapi.json">/openapi.json</a>, <a href="/v1/catalog">/v1/catalog</a>.</p>'
         f"<pre>{escape(EXAMPLES)}</pre><h2>Paths</h2>{operations}"
-        f"<h2>Metrics</h2>{table(('Metric', 'Unit', 'Meaning'), metrics)}"
+        f"<h2>Metrics</h2>{table(('Metric', 'Unit', 'Meaning', 'Formula'), metrics)}"
         f"<h2>Problems</h2>{table(('Type', 'Status', 'Meaning'), problems)}</main></body></html>"
     )

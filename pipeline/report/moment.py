@@ -17,9 +17,49 @@ _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _HELP = "use Unix seconds, ISO 8601 (2026-11-23T10:00:00Z), now, now-15m, now-1h or now-1d/d"
 
 
+class FixedZone(ZoneInfo):
+    """A zone that is always the same distance ahead of UTC, by a name like UTC+05:30."""
+
+    seconds = 0
+    name = "UTC"
+
+    @classmethod
+    def ahead(cls, minutes: int) -> FixedZone:
+        """Return the zone that is so many minutes ahead of UTC."""
+        found: FixedZone = cls.no_cache("UTC")
+        found.seconds = 60 * minutes
+        found.name = f"UTC{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+        return found
+
+    @property
+    def key(self) -> str:
+        """Return its name."""
+        return self.name
+
+    def utcoffset(self, at: datetime | None) -> timedelta:
+        """Return how far ahead of UTC it is."""
+        return timedelta(seconds=self.seconds)
+
+    def dst(self, at: datetime | None) -> timedelta:
+        """Return no summer time."""
+        return timedelta()
+
+    def tzname(self, at: datetime | None) -> str:
+        """Return its name."""
+        return self.name
+
+    def fromutc(self, at: datetime) -> datetime:
+        """Return the local time of an instant."""
+        return at + timedelta(seconds=self.seconds)
+
+
 @lru_cache(maxsize=64)
 def zone(parameter: str, name: str) -> ZoneInfo:
-    """Return a time zone by its IANA name."""
+    """Return a time zone by its IANA name, or by its distance from UTC."""
+    # A + that was not escaped in the URL arrives as a space.
+    if fixed := re.fullmatch(r"UTC([+\- ])([01]\d):([0-5]\d)", name):
+        minutes = int(fixed[2]) * 60 + int(fixed[3])
+        return FixedZone.ahead(-minutes if fixed[1] == "-" else minutes)
     # A name is a path to the library: nothing but plain words may reach it.
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_+\-]*(/[A-Za-z0-9_+\-]+){0,2}", name):
         try:

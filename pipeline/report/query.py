@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
@@ -12,7 +11,7 @@ from pipeline.report import moment
 from pipeline.report.accept import format_of
 from pipeline.report.moment import Moment
 from pipeline.report.problem import NOTHING, Refused, bad_value, too_large, unknown_word
-from pipeline.report.querystring import read, split
+from pipeline.report.querystring import number, read, split
 from pipeline.report.words import (
     BY_WORDS,
     DIMENSION_OF,
@@ -141,8 +140,8 @@ def parse(text: str, partner: str | None, accept: str = "") -> Asked:
         filters=_filters(given, partner),
         metrics=metrics,
         order=_order(one.get("order", ""), by),
-        limit=_number("limit", one.get("limit", rows), 1, MOST_ROWS),
-        offset=_number("offset", one.get("offset", "0"), 0, 10**9),
+        limit=number("limit", one.get("limit", rows), 1, MOST_ROWS),
+        offset=number("offset", one.get("offset", "0"), 0, 10**9),
         tz=tz.key,
         bucket=_enum("bucket", one.get("bucket", Bucket.WINDOW), Bucket),
         fill=_enum("fill", one.get("fill", Fill.NONE), Fill),
@@ -167,12 +166,6 @@ def _enum(parameter: str, word: str, kind: type[Kind]) -> Kind:
         return kind(word)
     except ValueError as error:
         raise unknown_word(parameter, word, tuple(str(one) for one in kind)) from error
-
-
-def _number(parameter: str, text: str, least: int, most: int) -> int:
-    if re.fullmatch(r"[0-9]{1,10}", text) and least <= int(text) <= most:
-        return int(text)
-    raise bad_value(parameter, text, f"{parameter} must be a whole number from {least} to {most}.")
 
 
 def _by(text: str) -> tuple[str, ...]:

@@ -16,10 +16,11 @@ import uvloop
 from aiohttp import web
 
 from pipeline.changelog import Topics
-from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, read_settings
+from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, WorkerSettings, read_settings
 from pipeline.logs import set_up_logs
 from pipeline.report.access import loopback
 from pipeline.report.auth import BrokenKeys
+from pipeline.report.behind import Told
 from pipeline.report.config import ReportSettings
 from pipeline.report.feed import Feed
 from pipeline.report.front import serve
@@ -27,7 +28,8 @@ from pipeline.report.kafka_source import WindowsSource
 from pipeline.report.keyfile import KeyFile
 from pipeline.report.readers import Readers
 from pipeline.report.readmodel import ReadModel
-from pipeline.report.site import Site, build, session_secret
+from pipeline.report.scan import KafkaBeacons
+from pipeline.report.site import Log, Site, build, session_secret
 from pipeline.report.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,13 @@ class Settings:
     kafka: KafkaSettings
     line: LineSettings
     report: ReportSettings
+    worker: WorkerSettings
+
+    def log(self) -> Log:
+        """Return topic `beacons`, read as the worker reads it."""
+        topic = Topics.of(self.line.topic_prefix, self.line.state).beacons
+        beacons = KafkaBeacons(self.kafka.librdkafka(), topic, self.report.scan_deadline_ms / 1000)
+        return Log(beacons, Told(self.worker.dedupe_by == "pair", self.worker.dedupe_horizon_s))
 
     @property
     def store(self) -> Path:
@@ -58,7 +67,8 @@ class Settings:
 
 def main() -> None:
     """Run a report until SIGTERM or SIGINT."""
-    settings = Settings(read_settings(KafkaSettings), read_settings(LineSettings), read_settings(ReportSettings))
+    kinds = (KafkaSettings, LineSettings, ReportSettings, WorkerSettings)
+    settings = Settings(*(read_settings(kind) for kind in kinds))
     set_up_logs(settings.line.log_format)
     keys = open_keys(settings.report)
     raise SystemExit(uvloop.run(_run(settings, keys)))
@@ -125,7 +135,7 @@ async def _run(settings: Settings, keys: KeyFile | None) -> int:
     readers = Readers(settings.store, report.readers, report.deadline_ms / 1000)
     running: list[Threads] = []
     secret = session_secret(settings.session_key)
-    site = build(report, readers, keys, secret, lambda: bool(running) and running[0].alive())
+    site = build(report, readers, keys, secret, lambda: bool(running) and running[0].alive(), settings.log())
     runner = serve(site.front, max_line_size=65_536)
     with only_one(settings.store):
         await listen(runner, report.host, report.port)
@@ -174,6 +184,8 @@ async def end(runner: web.ServerRunner, site: Site, readers: Readers) -> None:
     """Close streams, let answers under way end, stop the readers."""
     await site.streams.close()
     await site.live.close()
+    if site.scans is not None:
+        site.scans.close()
     await runner.cleanup()
     await asyncio.to_thread(readers.close)
 

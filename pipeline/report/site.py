@@ -9,17 +9,21 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.report import docs, openapi
+from pipeline.report import docs, offer, openapi
 from pipeline.report.access import Access
+from pipeline.report.behind import Told
 from pipeline.report.config import ReportSettings
 from pipeline.report.desk import Asks, Desk
+from pipeline.report.events import Events
 from pipeline.report.front import Front, Handler, Methods
 from pipeline.report.keyfile import KeyFile, replace_file
 from pipeline.report.limits import Buckets
 from pipeline.report.live import Live
 from pipeline.report.metrics import Numbers
+from pipeline.report.original_route import Original
 from pipeline.report.pages import Pages, file_of
 from pipeline.report.routes import Api
+from pipeline.report.scan import Beacons, Scans
 from pipeline.report.stream import Streams
 
 
@@ -39,6 +43,7 @@ class Site:
         access: its key file is polled.
         live, streams: are closed at the end.
         front: is served.
+        scans: are ended at the end; None: no number is explained.
     """
 
     desk: Desk
@@ -46,12 +51,26 @@ class Site:
     live: Live
     streams: Streams
     front: Front
+    scans: Scans | None
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Topic `beacons`, and how the worker tells repeats in it."""
+
+    beacons: Beacons
+    told: Told
 
 
 def build(
-    settings: ReportSettings, readers: Asks, keys: KeyFile | None, secret: bytes, alive: Callable[[], bool]
+    settings: ReportSettings,
+    readers: Asks,
+    keys: KeyFile | None,
+    secret: bytes,
+    alive: Callable[[], bool],
+    beacons: Log | None = None,
 ) -> Site:
-    """Return a whole report that waits for rows."""
+    """Return a whole report that waits for rows; without `beacons` it explains no number."""
     desk = Desk(readers, settings.cache_mib << 20, settings.concurrent_per_key, settings.waiting_per_key)
     access = Access(
         keys,
@@ -65,14 +84,18 @@ def build(
     numbers = Numbers(desk, access, live)
     api = Api(desk, access, alive, numbers.page)
     streams = Streams(api, access, live, settings.live_per_key, settings.live_readers, settings.heartbeat_s)
-    return Site(desk, access, live, streams, _front(settings, api, streams, numbers))
+    scans, events = None, None
+    if beacons is not None and settings.scans:
+        scans = Scans(beacons.beacons, settings.scans)
+        events = Events(desk, access, scans, beacons.told, settings.scan_beacons)
+    return Site(desk, access, live, streams, _front(settings, api, streams, numbers, events), scans)
 
 
-def _front(settings: ReportSettings, api: Api, streams: Streams, numbers: Numbers) -> Front:
+def _front(settings: ReportSettings, api: Api, streams: Streams, numbers: Numbers, events: Events | None) -> Front:
     document = openapi.document()
     made = {
         "/openapi.json": file_of(orjson.dumps(document), "application/json"),
-        "/v1/catalog": file_of(orjson.dumps(openapi.catalog()), "application/json"),
+        "/v1/catalog": file_of(orjson.dumps(offer.catalog()), "application/json"),
         "/docs": file_of(docs.page(document).encode(), "text/html; charset=utf-8"),
         "/docs.css": file_of(docs.STYLE.encode(), "text/css; charset=utf-8"),
     }
@@ -80,12 +103,15 @@ def _front(settings: ReportSettings, api: Api, streams: Streams, numbers: Number
     paths: dict[str, Methods] = {
         "/v1/report": {"GET": api.report},
         "/v1/live": {"GET": streams.handle},
+        "/query": {"POST": Original(api.desk, api.access).handle},
         "/v1/status": {"GET": api.status},
         "/session": {"GET": api.show_session, "POST": api.sign_in, "DELETE": api.sign_out},
         "/health": {"GET": api.health},
         "/ready": {"GET": api.ready},
         "/metrics": {"GET": api.show_metrics},
     }
+    if events is not None:
+        paths["/v1/events"] = {"GET": events.handle}
     shown: dict[str, Handler] = {
         "/": pages.index,
         "/page/": pages.page,

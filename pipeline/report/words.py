@@ -137,6 +137,7 @@ class Parameter:
         schema: its JSON schema.
         example: a value that works.
         many: it may be given as a comma-separated list.
+        needed: there is no answer without it.
     """
 
     name: str
@@ -144,13 +145,14 @@ class Parameter:
     schema: dict[str, object]
     example: str
     many: bool = False
+    needed: bool = False
 
 
 def _one_of(kind: type[StrEnum]) -> dict[str, object]:
     return {"type": "string", "enum": [str(one) for one in kind]}
 
 
-_INSTANT: dict[str, object] = {
+INSTANT: dict[str, object] = {
     "type": "string",
     "pattern": r"^(now(-\d{1,6}[smhdw])?(/[hd])?|\d{1,10}"
     r"|\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?)$",
@@ -162,10 +164,10 @@ PARAMETERS: tuple[Parameter, ...] = (
         "from",
         "First instant: Unix seconds, ISO 8601 (in `tz` where it names no offset), now, now-15m, now-1d/d. "
         "A row counts if its start is in [from, to).",
-        _INSTANT | {"default": "now-1h"},
+        INSTANT | {"default": "now-1h"},
         "now-1h",
     ),
-    Parameter("to", "The instant after the last one; like `from`.", _INSTANT | {"default": "now"}, "now"),
+    Parameter("to", "The instant after the last one; like `from`.", INSTANT | {"default": "now"}, "now"),
     Parameter(
         "by",
         "One row for each of these; empty: one row for all.",
@@ -206,7 +208,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("offset", "Rows passed over.", {"type": "integer", "minimum": 0, "default": 0}, "0"),
     Parameter(
         "tz",
-        "Time zone (IANA name) of hour and day buckets, of dates without an offset and of times=iso.",
+        "Time zone (IANA name, or UTC+05:30) of hour and day buckets, of dates without an offset and of times=iso.",
         {"type": "string", "default": "UTC"},
         "Europe/Berlin",
     ),

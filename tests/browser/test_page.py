@@ -70,6 +70,19 @@ async def test_a_table_sorts_an_entry_opens_and_a_link_is_the_view(shown: Shown,
     await expect(page.locator("input[name=entryId]")).to_have_value("1_few")
 
 
+async def test_what_can_be_chosen_is_what_the_catalog_offers(shown: Shown, visit: Visit) -> None:
+    async with aiohttp.ClientSession() as http, http.get(f"{shown.line.report_url}/v1/catalog") as answer:
+        catalog = await answer.json()
+    for field, offered in (("metric", "metrics"), ("second", "metrics"), ("window", "windows")):
+        options = await visit.page.locator(f"select[name={field}] option").evaluate_all(
+            "all => all.map((one) => one.value)"
+        )
+        assert [value for value in options if value] == [one["name"] for one in catalog[offered]]
+    [plays] = [one for one in catalog["metrics"] if one["name"] == "plays"]
+    tip = await visit.page.get_attribute('.tile[data-tile="Plays"]', "title")
+    assert tip == f"{plays['says']} ({plays['formula']})"
+
+
 async def test_the_export_is_the_apis_answer(shown: Shown, visit: Visit, tmp_path: Path) -> None:
     await post(shown, "1_csv", 1, 3, 99)
     await visit.page.fill("input[name=entryId]", "1_csv")
@@ -98,6 +111,31 @@ async def test_hostile_entry_ids_are_text(shown: Shown, visit: Visit) -> None:
         await page.press("input[name=entryId]", "Enter")
         await expect(page.locator("#top tbody tr")).to_have_text([re.compile("^" + re.escape(payload))], timeout=20_000)
     assert await page.evaluate("window.harmed") is None
+
+
+async def test_a_number_opens_the_beacons_behind_it_by_keyboard(shown: Shown, visit: Visit) -> None:
+    await post(shown, "1_told", 1, 3, 99, 99)
+    page = visit.page
+    await page.fill("input[name=entryId]", "1_told")
+    await page.press("input[name=entryId]", "Enter")
+    number_of_views = page.locator('#top button[data-number="views"]')
+    await expect(number_of_views).to_have_text("2", timeout=15_000)
+    await number_of_views.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#explain")).to_be_visible()
+    await expect(page.locator("#explain-title")).to_have_text("views of 1_told")
+    await expect(page.locator("#explain-formula")).to_contain_text("count of events 99")
+    await expect(page.locator("#explain-sum")).to_contain_text("The report says the same.", timeout=15_000)
+    rows = page.locator("#explain-beacons tbody tr")
+    await expect(rows).to_have_count(2)
+    await expect(rows.first).to_contain_text("bufferTime=0.5")
+    await expect(page.locator("#explain-further")).to_be_hidden()
+    found = await Axe().run(page)
+    bad = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], [node["target"] for node in one["nodes"]]) for one in bad] == []
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#explain")).to_be_hidden()
+    assert await page.evaluate("document.activeElement.dataset.number") == "views"
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])

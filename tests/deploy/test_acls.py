@@ -22,12 +22,13 @@ def test_ingest_only_writes_beacons_and_its_promise() -> None:
     }
 
 
-def test_the_report_reads_counts_and_promises_and_no_beacon() -> None:
+def test_the_report_reads_counts_promises_and_the_beacons_behind_a_number_and_writes_nothing() -> None:
     assert rights(Role.REPORT) == {
         "Read topic s-windows",
         "Describe topic s-windows",
         "Read topic p-ingests",
         "Describe topic p-ingests",
+        "Read topic p-beacons",
         "Describe topic p-beacons",
         "Describe group report",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import queue
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,17 +16,22 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from ingest.beacon import Beacon
+from ingest.wire import encode
 from pipeline.report.auth import Key
+from pipeline.report.behind import Told
 from pipeline.report.config import ReportSettings
 from pipeline.report.counted import question
 from pipeline.report.feed import Feed, StartAgain
 from pipeline.report.front import serve
 from pipeline.report.keyfile import KeyFile, save
+from pipeline.report.problem import Refused
 from pipeline.report.readers import Readers
 from pipeline.report.readmodel import Identity, ReadModel
 from pipeline.report.record import Record
+from pipeline.report.scan import Looked, Stretch, Take
 from pipeline.report.server import end, listen
-from pipeline.report.site import Site, build
+from pipeline.report.site import Log, Site, build
 
 T = 1_795_424_400  # a whole hour
 SECRET = b"s" * 32
@@ -83,6 +89,34 @@ class FakeSource:
         self.at_end = False
 
 
+@dataclass
+class FakeBeacons:
+    """Topic `beacons` in memory: (partition, offset, Kafka's time in ms, value), as they came."""
+
+    log: list[tuple[int, int, int, bytes]] = field(default_factory=list)
+    refuse: Refused | None = None
+    looking: threading.Event = field(default_factory=threading.Event)
+    go: threading.Event | None = None
+
+    def put(self, beacon: Beacon, part: int = 0, waited: int = 0) -> None:
+        offset = sum(one[0] == part for one in self.log)
+        self.log.append((part, offset, beacon.time + waited, encode(beacon)))
+
+    def look(self, stretch: Stretch, take: Take, stop: threading.Event) -> Looked:
+        self.looking.set()
+        if self.go is not None:
+            while not stop.is_set() and not self.go.wait(0.01):
+                pass
+        if self.refuse is not None:
+            raise self.refuse
+        looked = Looked(stretch.since_ms, stretch.until_ms)
+        for part, offset, stored, value in self.log:
+            if stretch.since_ms <= stored < stretch.until_ms and offset <= stretch.counted.get(part, -1):
+                take(part, offset, stored, value)
+                looked.records += 1
+        return looked
+
+
 def row_key(partner: str, entry: str | None, start: int, window: str = "1m", partition: int = 0) -> bytes:
     key: dict[str, Any] = {"window": window, "start": start, "set": "partner", "partnerId": partner}
     if entry is not None:
@@ -114,6 +148,7 @@ class Stage:
     site: Site
     source: FakeSource
     feed: Feed
+    beacons: FakeBeacons
     url: str
     http: aiohttp.ClientSession
     keys: Path | None
@@ -185,7 +220,13 @@ async def report(
     told = ReportSettings(keys=keys, live_every_ms=50, **settings)
     store = folder / "report.sqlite"
     readers = Readers(store, 2, told.deadline_ms / 1000)
-    site = build(told, readers, None if keys is None else KeyFile(keys), SECRET, lambda: bool(feed and feed.alive()))
+    beacons = FakeBeacons()
+    ring = None if keys is None else KeyFile(keys)
+
+    def alive() -> bool:
+        return feed.alive()
+
+    site = build(told, readers, ring, SECRET, alive, Log(beacons, Told(by_pair=False, horizon_s=86_400)))
     loop = asyncio.get_running_loop()
     feed = Feed(
         source, ReadModel(store), lambda applied: loop.call_soon_threadsafe(site.desk.on_applied, applied) and None
@@ -196,7 +237,7 @@ async def report(
     port = await listen(runner, "127.0.0.1", 0)
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(cookie_jar=jar) as http:
-        stage = Stage(site, source, feed, f"http://127.0.0.1:{port}", http, keys)
+        stage = Stage(site, source, feed, beacons, f"http://127.0.0.1:{port}", http, keys)
         try:
             if not source.away:
                 await stage.until(lambda: site.desk.applied is not None and site.desk.applied.caught_up)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ingest.beacon import Beacon
 from pipeline.report.openapi import document
 from pipeline.report.words import PARAMETERS
 from tests.line.report_stage import Answer, Stage, T, report, write_keys
+from tests.report.test_report_original import ASKED
 
 PARTNERS = ("100", "200", "300")
 RANGE = f"from={T}&to={T + 7200}"
@@ -25,6 +27,14 @@ def fill(stage: Stage, partners: tuple[str, ...]) -> None:
         else:
             stage.play(partner, f"own{partner}", T, 5)
             stage.play(partner, "shared", T, 6)
+        for entry in ("alpha" if partner == "100" else f"own{partner}", "shared"):
+            # Each of its own partition, so that the others lie where they lie without it.
+            stage.beacons.put(beacon(partner, entry), part=PARTNERS.index(partner))
+
+
+def beacon(partner: str, entry: str) -> Beacon:
+    query = f"service=analytics&eventType=3&partnerId={partner}&entryId={entry}&sessionId=s{partner}&eventIndex=1"
+    return Beacon(f"id-{partner}-{entry}", T * 1000 + 5, "10.9.8.0", path=b"/api_v3/index.php", query=query.encode())
 
 
 def seen(answer: Answer) -> tuple[int, dict[str, str], bytes]:
@@ -54,16 +64,36 @@ def asked() -> list[str]:
     for by in ("", "time", "entry", "time,entry", "partner"):
         questions += [f"/v1/report?{RANGE}&by={by}{one}" for one in more]
     questions.append(f"/v1/report?{RANGE}&fill=zero&by=time,entry&entryId=alpha,shared")
+    cell = f"/v1/events?window=1m&start={T}&metric=plays"
+    questions += [f"{cell}&partnerId={one}" for one in values["partnerId"]]
+    questions += [f"{cell}&partnerId={p}&entryId={e}" for p in ("100", "200", "999") for e in values["entryId"]]
+    questions += [cell, f"{cell}&entryId=alpha", f"{cell}&entryId=shared"]
     return paths + questions
 
 
 async def answers(stage: Stage, headers: dict[str, str]) -> dict[str, tuple[int, dict[str, str], bytes]]:
     found = {}
     for method in ("GET", "HEAD", "POST", "DELETE", "PUT", "OPTIONS"):
-        for path in asked() if method == "GET" else asked()[:12]:
+        for path in asked() if method == "GET" else asked()[:14]:
             if path != "/metrics":
                 found[f"{method} {path}"] = seen(await stage.send(method, path, headers=headers))
+    for number, question in enumerate(originals()):
+        found[f"POST /query {number}"] = seen(await stage.send("POST", "/query", json=question, headers=headers))
     return found
+
+
+def originals() -> list[dict[str, object]]:
+    """The original's questions, about everybody's entries, A's, the caller's and nobody's."""
+    filters = [
+        [{"dimension": name, "values": values}]
+        for name, values in (("partner", ["100"]), ("partner", ["200"]), ("partner", ["999"]), ("entry", ["alpha"]))
+    ]
+    hour = {"from": "11/23/2026 09:00", "to": "11/23/2026 10:00"}
+    return [
+        ASKED | hour | {"dimensions": dimensions, "filters": one, "orderBy": "-play"}
+        for dimensions in ([], ["entry"], ["partner", "minute"])
+        for one in ([], *filters)
+    ]
 
 
 @pytest.mark.parametrize("key", ["b", "c"])
@@ -74,7 +104,9 @@ async def test_every_answer_is_the_same_whether_or_not_another_partner_exists(tm
         headers = write_keys(tmp_path / folder / "keys", {"a": "100", "b": "200", "c": "300", "ops": None})
         async with report(tmp_path / folder, keys=tmp_path / folder / "keys", rate_burst=100_000) as stage:
             fill(stage, partners)
-            await stage.checkpoint()
+            for part in range(len(PARTNERS)):
+                for _ in range(2):
+                    await stage.checkpoint(part)
             stage.counted((T + 9999) * 1000)
             if folder == "with":
                 for path in asked():
@@ -83,6 +115,11 @@ async def test_every_answer_is_the_same_whether_or_not_another_partner_exists(tm
             got.append(await answers(stage, headers[key]))
     left, right = got
     assert left == right
+    own = left[f"GET /v1/events?window=1m&start={T}&metric=plays&entryId=shared"][2]
+    assert b'"totalBeacons":1' in own
+    assert b"10.9.8" not in own
+    assert left["POST /query 5"][0] == 200
+    assert b'"shared","6.0"' in left["POST /query 5"][2]
     for _, said, body in left.values():
         assert b"777" not in body
         assert "Access-Control-Allow-Origin" not in said

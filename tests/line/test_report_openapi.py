@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import checks as known
 from schemathesis.specs.openapi import checks
 
+from ingest.beacon import Beacon
 from pipeline.report.openapi import document
 from tests.line.report_stage import T, report, write_keys
 
@@ -32,6 +33,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[st
             for partner in ("4242", "7"):
                 for minute in range(5):
                     stage.play(partner, "1_x", T + 60 * minute, minute + 1)
+            for number in range(50):
+                query = f"service=analytics&eventType=3&partnerId=4242&entryId=1_x&sessionId=s{number}&eventIndex=1"
+                stage.beacons.put(Beacon(f"i{number}", (T + number) * 1000, path=b"/x", query=query.encode()))
             await stage.checkpoint()
             stage.counted((T + 200) * 1000)
             found.append((stage.url, headers["ops"]))
@@ -67,7 +71,7 @@ def test_every_answer_is_as_described(label: str, url: tuple[str, dict[str, str]
     base, headers = url
 
     @settings(
-        max_examples=MANY if "report" in label else FEW,
+        max_examples=MANY if any(one in label for one in ("report", "events", "query")) else FEW,
         deadline=None,
         derandomize=True,
         phases=[Phase.explicit, Phase.generate],

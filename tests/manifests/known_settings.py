@@ -11,7 +11,7 @@ from pipeline.report.config import ReportSettings
 
 KINDS = {
     "worker": (KafkaSettings, LineSettings, WorkerSettings),
-    "report": (KafkaSettings, LineSettings, ReportSettings),
+    "report": (KafkaSettings, LineSettings, ReportSettings, WorkerSettings),
     "topics": (KafkaSettings, LineSettings, WorkerSettings),
     "keys": (),
 }

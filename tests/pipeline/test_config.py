@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from pipeline.app import rules_of
 from pipeline.catalog import SETS, WINDOWS
+from pipeline.chosen import GROUPS, KNOWN
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, WorkerSettings, read_settings
 from pipeline.windows import Shape
 
@@ -84,7 +85,7 @@ def test_a_line_may_keep_part_of_the_catalog() -> None:
     ("setting", "line"),
     [
         ({"windows": "10s,5s"}, "WORKER_WINDOWS: '5s' is not in the catalog: 10s, 1m, 1h"),
-        ({"sets": "planet"}, f"WORKER_SETS: 'planet' is not in the catalog: {', '.join(one.name for one in SETS)}"),
+        ({"sets": "planet"}, f"WORKER_SETS: 'planet' is not in the catalog: {', '.join((*KNOWN, *GROUPS))}"),
     ],
 )
 def test_a_part_that_is_not_in_the_catalog_is_refused(setting: dict[str, str], line: str) -> None:

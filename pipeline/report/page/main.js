@@ -3,6 +3,7 @@
 import { follow, get, Problem, signIn, signOut } from "./api.js";
 import { draw } from "./chart.js";
 import { by, option, put } from "./dom.js";
+import { explain } from "./explain.js";
 import { COLUMNS, funnel, health, quality, splits, tiles, top } from "./parts.js";
 import { fittingWindow, listed, query, RANGES, readState, seconds, writeState } from "./state.js";
 
@@ -18,7 +19,9 @@ let units = {};
 let ends = [];
 let timer = 0;
 
-const says = (name) => catalog.metrics.find((one) => one.name === name)?.says ?? "";
+const metric = (name) => catalog.metrics.find((one) => one.name === name);
+// What a number means and how it is worked out, as the catalog says it.
+const says = (name) => (metric(name) ? `${metric(name).says} (${metric(name).formula})` : "");
 const known = (names) => names.filter((name) => name in units);
 
 function complain(problem) {
@@ -112,13 +115,15 @@ function showNow() {
 function showTop(window) {
   const metrics = COLUMNS.map(([name]) => name);
   const asked = query(state, window.name, { by: "partner,entry", metrics: metrics.join(","), order: state.order, limit: String(TOP) });
+  const explained = (name) => metric(name)?.explained
+    && ((of, { entry, partner }) => explain({ metric: metric(of), entryId: entry, partnerId: partner, window: window.name, range: state.range }));
   let lines = new Map();
   let drawn = "";
   ends.push(follow(asked, ["partnerId", "entryId"], async (answer) => {
     const order = state.order.replace("-", "");
     const sign = state.order.startsWith("-") ? -1 : 1;
     answer.rows.sort((a, b) => sign * ((a[order] ?? -Infinity) - (b[order] ?? -Infinity)));
-    const paint = () => top(answer, lines, units, state.order, sort, (row) => change({ partnerId: row.partnerId, entryId: row.entryId }));
+    const paint = () => top(answer, lines, units, state.order, sort, (row) => change({ partnerId: row.partnerId, entryId: row.entryId }), explained);
     paint();
     put(by("entries"), ...answer.rows.map((row) => option(row.entryId, "")));
     const entries = answer.rows.map((row) => row.entryId).filter((entry) => entry);

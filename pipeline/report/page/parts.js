@@ -18,16 +18,24 @@ export const COLUMNS = [
   ["plays", "plays"], ["views", "views"], ["minutesWatched", "minutes"], ["playRate", "play rate"], ["bufferingRatio", "buffering"],
 ];
 
-export function top(answer, series, units, order, sort, pick) {
+// A number that single beacons make can be opened; whose it is, its row says at the time of the click.
+function number(name, row, units, explain) {
+  const text = shown(row[name], units[name]);
+  if (!explain || !row[name]) return make("td", {}, text);
+  const onclick = (event) => explain(name, event.currentTarget.closest("tr").querySelector("[data-entry]").dataset);
+  return make("td", {}, make("button", { type: "button", "data-number": name, title: "Show the beacons behind this number", onclick }, text));
+}
+
+export function top(answer, series, units, order, sort, pick, explained) {
   const sorted = (name) => (order === `-${name}` ? "descending" : order === name ? "ascending" : "none");
   const head = make("tr", {}, make("th", { scope: "col" }, "entry"), make("th", { scope: "col" }, "over time"),
     ...COLUMNS.map(([name, text]) => make("th", { scope: "col", "aria-sort": sorted(name) },
       make("button", { type: "button", "data-sort": name, onclick: () => sort(name) },
         text + { descending: " ▼", ascending: " ▲", none: "" }[sorted(name)]))));
   const rows = answer.rows.map((row) => make("tr", {},
-    make("td", {}, make("button", { type: "button", "data-entry": row.entryId, onclick: () => pick(row) }, row.entryId || "(none)")),
+    make("td", {}, make("button", { type: "button", "data-entry": row.entryId, "data-partner": row.partnerId, onclick: () => pick(row) }, row.entryId || "(none)")),
     make("td", {}, spark(series.get(row.entryId) ?? [])),
-    ...COLUMNS.map(([name]) => make("td", {}, shown(row[name], units[name])))));
+    ...COLUMNS.map(([name]) => number(name, row, units, explained(name)))));
   put(by("top"), make("thead", {}, head), make("tbody", {}, ...rows));
 }
 

@@ -1,0 +1,77 @@
+"""`/v1/events`: from a number of the report to the beacons behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from pipeline.report import answer
+from pipeline.report.access import Access
+from pipeline.report.auth import Caller
+from pipeline.report.behind import Behind, Told
+from pipeline.report.cell import Cell, parse_cell, query_of
+from pipeline.report.desk import Desk, Entry
+from pipeline.report.routes import json_answer
+from pipeline.report.scan import Looked, Scans, Stretch
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The handler, and what it asks.
+
+    Attributes:
+        desk, access: who knows the report's number, and who may ask.
+        scans: what reads topic `beacons`.
+        told: how the worker tells repeats.
+        most: beacons read for one answer.
+    """
+
+    desk: Desk
+    access: Access
+    scans: Scans
+    told: Told
+    most: int
+
+    async def handle(self, request: web.BaseRequest) -> web.Response:
+        """Answer one question."""
+        caller = self.access.caller(request)
+        rates = self.access.take(caller)
+        cell = parse_cell(request.rel_url.raw_query_string, caller.partner, int(self.desk.clock()))
+        entry = await self.desk.answer(query_of(cell), caller.key)
+        applied = self.desk.applied
+        # Only what the rows include: then both numbers speak of the same beacons.
+        counted = {part: one.offset for part, one in applied.positions.items()} if applied else {}
+        stretch = Stretch((cell.start - cell.before) * 1000, (cell.end + cell.after) * 1000, counted, self.most)
+        behind = Behind(cell, self.told)
+        looked = await self.scans.look(caller.key, stretch, behind.take)
+        return json_answer(_content(cell, entry, behind, looked, caller), **rates)
+
+
+def _content(cell: Cell, entry: Entry, behind: Behind, looked: Looked, caller: Caller) -> dict[str, Any]:
+    there = orjson.loads(entry.content)["totals"]
+    sums = {name: behind.sums[name] for name in cell.sums}
+    found = {name: answer.number(name, sums) for name in there}
+    part: dict[str, Any] = {"from": looked.from_ms / 1000, "to": looked.through_ms / 1000, "cut": looked.cut}
+    if caller.operator:
+        # How much there is of everybody's is no partner's business.
+        part |= {"records": looked.records, "beacons": behind.outcomes["beacons"]}
+    fresh = entry.fresh
+    return {
+        "partnerId": cell.partner,
+        "entryId": cell.entry,
+        "window": cell.window.name,
+        "start": cell.start,
+        "metric": cell.metric,
+        "inReport": there,
+        "found": found,
+        "equal": found == there,
+        "complete": bool(fresh and fresh.complete),
+        "beacons": behind.shown(inside=caller.operator),
+        "totalBeacons": behind.beacons,
+        "repeats": behind.repeats,
+        "limit": cell.limit,
+        "lookedAt": part,
+    }
