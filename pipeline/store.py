@@ -58,6 +58,8 @@ class Store:
         self._write_options = WriteOptions()
         self._write_options.disable_wal = True
         self._db: Any = None
+        # Epochs of the marks that a replay brought and that `restored` does not know of yet.
+        self._came: set[int] = set()
         try:
             self._db = self._open()
             raw = self._db.get(_STATE)
@@ -101,7 +103,7 @@ class Store:
         shutil.rmtree(self._path)
         self._db = self._open()
         self._begin()
-        self._late = {}
+        self._late, self._came = {}, set()
 
     def close(self) -> None:
         """Write what is in memory and let the folder go."""
@@ -200,7 +202,7 @@ class Store:
         self._db.write(write, self._write_options)
 
     def restore(
-        self, rows: dict[bytes, bytes | None], marks: Iterable[Mark], sessions: Iterable[SessionState] = ()
+        self, rows: dict[bytes, bytes | None], marks: Sequence[Mark], sessions: Iterable[SessionState] = ()
     ) -> None:
         """Write a part of a replay; only `restored` makes it count."""
         write = WriteBatch(raw_mode=True)
@@ -210,13 +212,15 @@ class Store:
             else:
                 write.put(row_place(key), value)
         self._put_seen(write, marks, sessions)
+        self._came |= {mark[2] // self._horizon_s for mark in marks}
         self._db.write(write, self._write_options)
 
     def restored(self, position: Position | None, offsets: dict[str, int]) -> None:
         """Write what the state includes after a replay."""
         write = WriteBatch(raw_mode=True)
         if position is not None:
-            self._note_late(self._marks.epochs, position)
+            self._note_late(self._came, position)
+            self._came = set()
         self._put_state(write, position, offsets)
         self._db.write(write, self._write_options)
 
