@@ -151,7 +151,7 @@ def _faust_app(kafka: KafkaSettings, worker: WorkerSettings, group: str, place: 
         topic_allow_declare=False,
         topic_disable_leader=True,
         broker_session_timeout=worker.session_timeout_ms / 1000,
-        broker_heartbeat_interval=worker.session_timeout_ms / 1000 / 5,
+        broker_heartbeat_interval=worker.session_timeout_ms / 1000 / 6,
         # The consumer thread fetches nothing, so it looks idle to aiokafka: it is not.
         broker_max_poll_interval=1_000_000.0,
         broker_commit_interval=3.0,

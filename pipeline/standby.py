@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -62,14 +63,14 @@ class Copy:
     """The copy of one partition. One thread at a time may use it.
 
     Attributes:
-        fresh_at: when it last began to be brought to an end that it then held; at first when it began. Monotonic s.
+        fresh_at: when it last began to be brought to an end that it then held, monotonic s; long ago if never.
         position: of the last beacon record that it includes.
         is_wanted: turned off by whoever lets it go; a round under way ends soon then.
         due: when to bring it up next, monotonic s. delay_s: how long it waited for that.
     """
 
     number: int
-    fresh_at: float
+    fresh_at: float = -math.inf
     position: int = -1
     is_wanted: bool = True
     due: float = 0.0
@@ -146,7 +147,7 @@ class Standby:
         wanted = set(numbers)
         await self.let_go(self._copies.keys() - wanted)
         for number in wanted - self._copies.keys():
-            self._copies[number] = Copy(number, time.monotonic())
+            self._copies[number] = Copy(number)
         if wanted and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._keep())
         log.info("standby for partitions %s", sorted(wanted))

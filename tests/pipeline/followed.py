@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -23,7 +22,7 @@ class Follower:
     def __init__(self, life: Life) -> None:
         self.life = life
         self.reader = MemoryReader({0: life.kafka})
-        self.copy = Copy(0, time.monotonic())
+        self.copy = Copy(0)
         self._place = Place({}, TOPICS, "g", life.path / "copy", lambda topic: TOPIC_ID, 1.0, 1)
 
     def follow(self, meanwhile: Callable[[], object] | None = None) -> bool:
@@ -39,7 +38,7 @@ class Follower:
         shutil.rmtree(self.life._folder, ignore_errors=True)
         if (copied := self._place.store_path(0)).exists():
             shutil.move(copied, self.life._folder)
-        self.copy = Copy(0, time.monotonic())
+        self.copy = Copy(0)
         self.life.open()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator
 
@@ -165,6 +166,7 @@ async def test_lag_and_position_of_every_copy_and_the_faults_are_shown(other: Wo
     assert shown("worker_standby_lag_seconds", {"partition": "0"}) is None
     _reader(other).faults = [Lost("Kafka is away")]
     await other.standby.follow([0])
+    assert shown("worker_standby_lag_seconds", {"partition": "0"}) == math.inf
     await until(lambda: shown("worker_standby_position", {"partition": "0"}) == 11)
     lag = shown("worker_standby_lag_seconds", {"partition": "0"})
     assert lag is not None
