@@ -99,7 +99,7 @@ class _Copies:
     def collect(self) -> Iterator[Metric]:
         lag = GaugeMetricFamily(
             "worker_standby_lag_seconds",
-            "Time since the copy of a partition that another worker owns last held all that was committed; +Inf: never yet.",
+            "Time since the copy of another worker's partition last held all that was committed; +Inf: never yet.",
             labels=["partition"],
         )
         position = GaugeMetricFamily(
