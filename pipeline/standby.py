@@ -125,8 +125,15 @@ class Standby:
         faults: rounds that failed.
     """
 
-    def __init__(self, place: Place, horizon_s: int, may_follow: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        horizon_s: int,
+        may_follow: Callable[[], bool],
+        connect: Callable[[Place], CopyReader] = CopyReader,
+    ) -> None:
         """Start with no copies; `horizon_s` is that of the marks."""
+        self._connect = connect
         self.may_follow = may_follow
         self.faults = 0
         self._place = place
@@ -168,8 +175,7 @@ class Standby:
         if self._task is not None:
             await self._task
         self._thread.shutdown()
-        if self._reader is not None:
-            await asyncio.to_thread(self._reader.close)
+        await asyncio.to_thread(self._disconnect)
 
     async def _keep(self) -> None:
         while not self._ending.is_set():
@@ -194,19 +200,26 @@ class Standby:
         is_whole = False
         try:
             if self._reader is None:
-                self._reader = CopyReader(self._place)
+                self._reader = self._connect(self._place)
             is_whole = copy.bring_up(self._reader, self._place, self._horizon_s)
         except NotWanted:
             return
         except Lost as lost:
             self.faults += 1
             log.warning("standby for partition %d: %s", copy.number, lost)
+            self._disconnect()
         except Exception as fault:
             self.faults += 1
             log.exception("standby for partition %d failed; its store is opened again", copy.number)
             _close(copy, is_damage(fault))
         copy.delay_s = 0.0 if is_whole else min(RETRY_MOST_S, max(ROUND_S, copy.delay_s * 2))
         copy.due = time.monotonic() + copy.delay_s
+
+    def _disconnect(self) -> None:
+        """Let the connection go: a client may go on asking a broker that has died, a new one asks the others."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
 
 
 def _close(copy: Copy, damaged: bool = False) -> None:

@@ -13,6 +13,7 @@ import shutil
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,7 @@ class Store:
             else:
                 write.put(row_place(key), value)
         self._put_seen(write, marks, sessions)
-        self._came |= {mark[2] // self._horizon_s for mark in marks}
+        self._came |= {time_s // self._horizon_s for time_s in set(map(itemgetter(2), marks))}
         self._db.write(write, self._write_options)
 
     def restored(self, position: Position | None, offsets: dict[str, int]) -> None:

@@ -39,12 +39,6 @@ async def other(world: World, owner: Worker) -> AsyncIterator[Worker]:
     await other.owner.close()
 
 
-def _reader(worker: Worker) -> MemoryReader:
-    reader = worker.standby._reader
-    assert isinstance(reader, MemoryReader)
-    return reader
-
-
 def _positions(worker: Worker) -> dict[int, int]:
     return {copy.number: copy.position for copy in worker.standby.copies()}
 
@@ -95,10 +89,12 @@ async def test_nothing_is_followed_while_own_partitions_are_being_opened(world: 
 
 @pytest.mark.parametrize("fault", [Lost("Kafka is away"), ValueError("unreadable"), OSError("disk")], ids=repr)
 async def test_a_fault_is_counted_and_the_copy_is_brought_up_later(other: Worker, fault: Exception) -> None:
-    _reader(other).faults = [fault, fault]
+    other.reader.faults = [fault, fault]
     await other.standby.follow([0, 1])
     await until(lambda: _positions(other) == {0: 11, 1: 3})
     assert other.standby.faults == 2
+    # A client that lost Kafka is not asked again.
+    assert other.reader.closed is isinstance(fault, Lost)
 
 
 async def test_a_damaged_copy_begins_anew(world: World, other: Worker) -> None:
@@ -111,7 +107,7 @@ async def test_a_damaged_copy_begins_anew(world: World, other: Worker) -> None:
         offsets.append(dict(wanted))
         return replay(self, partition, wanted, *rest)  # type: ignore[arg-type]
 
-    _reader(other).faults = [Exception("Corruption: block checksum mismatch")]
+    other.reader.faults = [Exception("Corruption: block checksum mismatch")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MemoryReader, "replay", noting)
         await until(lambda: other.standby.faults == 1)
@@ -130,7 +126,7 @@ async def test_a_folder_is_free_when_its_copy_has_been_let_go_amid_a_round(world
         reading.set()
         go_on.wait(10)
 
-    _reader(other).meanwhile = wait
+    other.reader.meanwhile = wait
     await other.standby.follow([0])
     await asyncio.to_thread(reading.wait, 10)
     letting_go = asyncio.create_task(other.standby.let_go([0]))
@@ -164,7 +160,7 @@ async def test_lag_and_position_of_every_copy_and_the_faults_are_shown(other: Wo
     other.metrics.watch_standby(other.standby)
     shown = other.metrics.registry.get_sample_value
     assert shown("worker_standby_lag_seconds", {"partition": "0"}) is None
-    _reader(other).faults = [Lost("Kafka is away")]
+    other.reader.faults = [Lost("Kafka is away")]
     await other.standby.follow([0])
     assert shown("worker_standby_lag_seconds", {"partition": "0"}) == math.inf
     await until(lambda: shown("worker_standby_position", {"partition": "0"}) == 11)
@@ -180,7 +176,6 @@ async def test_lag_and_position_of_every_copy_and_the_faults_are_shown(other: Wo
 async def test_the_end_waits_for_nothing_but_the_round_under_way(other: Worker) -> None:
     await other.standby.follow([0, 1])
     await until(lambda: _positions(other) == {0: 11, 1: 3})
-    reader = _reader(other)
     await asyncio.wait_for(other.standby.close(), 5)
-    assert reader.closed
+    assert other.reader.closed
     assert _positions(other) == {}

@@ -122,9 +122,9 @@ class World:
         place = Place({}, TOPICS, "g", self.base / name, lambda topic: TOPIC_ID, 1.0, self.checkpoint_cells)
         metrics = WorkerMetrics()
         owner = Owner(place, self.rules, fetch, metrics)  # type: ignore[arg-type]
-        standby = Standby(place, self.rules.dedupe_horizon_s, lambda: owner.is_ready)
-        standby._reader = MemoryReader(self.kafka)  # type: ignore[assignment]
-        return Worker(self, fetch, metrics, owner, standby)
+        reader = MemoryReader(self.kafka)
+        standby = Standby(place, self.rules.dedupe_horizon_s, lambda: owner.is_ready, lambda _: reader)  # type: ignore[arg-type, return-value]
+        return Worker(self, fetch, metrics, owner, standby, reader)
 
     def open_owned(self, number: int, place: Place, rules: Rules) -> Owned:
         """Stand where pipeline.owned.open_owned stands."""
@@ -162,6 +162,7 @@ class Worker:
     metrics: WorkerMetrics
     owner: Owner
     standby: Standby
+    reader: MemoryReader
 
     async def assigned(self, *partitions: int) -> None:
         """Be assigned these partitions, and wait until they are open."""
