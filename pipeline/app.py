@@ -11,6 +11,7 @@ import logging
 import ssl
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 import faust
 from faust.types import TP
@@ -25,6 +26,7 @@ from pipeline.metrics import WorkerMetrics
 from pipeline.owned import Place
 from pipeline.owner import Owner
 from pipeline.rows import Rules
+from pipeline.standby import Standby
 from pipeline.topics import topic_id_of
 from pipeline.windows import Shape
 
@@ -56,13 +58,16 @@ class Line:
         self._enrichment = rules.enrichment
         self.owner = Owner(place, rules, self.fetch, self.metrics)
         self.metrics.watch(self.owner.held)
+        self.standby = Standby(place, worker.dedupe_horizon_s, lambda: self.owner.is_ready)
+        self._follows = worker.standby > 0
+        self.metrics.watch_standby(self.standby)
         self.app = _faust_app(kafka, worker, self.group, place)
         self.app.transport = Transport([*self.app.conf.broker_consumer], self.app, self.fetch)
         self._checkpoint_s = place.checkpoint_s
         self._wire()
 
     def _wire(self) -> None:
-        app, owner = self.app, self.owner
+        app, owner, standby = self.app, self.owner, self.standby
         beacons = app.topic(self.topics.beacons, value_serializer="raw", key_serializer="raw", acks=True)
 
         @app.agent(beacons, name="count")
@@ -72,7 +77,12 @@ class Line:
 
         @app.on_partitions_assigned.connect
         async def assigned(sender: Any, assigned: Iterable[TP], **_: Any) -> None:
-            await owner.assign(tp.partition for tp in assigned if tp.topic == beacons.get_topic_name())
+            topic = beacons.get_topic_name()
+            ours = {tp.partition for tp in assigned if tp.topic == topic}
+            await standby.let_go(ours)
+            await owner.assign(ours)
+            copies = app.assignor.assigned_standbys() if self._follows else set()
+            await standby.follow({tp.partition for tp in copies if tp.topic == topic} - ours)
 
         @app.on_partitions_revoked.connect
         async def revoked(sender: Any, revoked: Iterable[TP], **_: Any) -> None:
@@ -93,6 +103,7 @@ class Line:
             self.owner.checkpoint()
             await self.owner.follow_retention()
         following.cancel()
+        await self.standby.close()
         await self.owner.close()
         if crashed.done():
             raise RuntimeError("Faust stopped by itself")
@@ -142,6 +153,10 @@ def _faust_app(kafka: KafkaSettings, worker: WorkerSettings, group: str, place: 
         broker=["kafka://" + address for address in kafka.bootstrap.split(",")],
         # What the group lists its members by: `status` says who owns what.
         broker_client_id=worker.id,
+        # Not the host's name, which another container has: a member that comes back must be the one that went.
+        canonical_url=f"http://{quote(worker.id, safe='')}",
+        # Faust's assignor says who keeps which copy, and gives a lost worker's partitions to those that have one.
+        table_standby_replicas=worker.standby,
         broker_credentials=_credentials(kafka),
         datadir=str(place.state_dir / "faust"),
         autodiscover=False,
@@ -150,7 +165,7 @@ def _faust_app(kafka: KafkaSettings, worker: WorkerSettings, group: str, place: 
         topic_allow_declare=False,
         topic_disable_leader=True,
         broker_session_timeout=worker.session_timeout_ms / 1000,
-        broker_heartbeat_interval=worker.session_timeout_ms / 1000 / 5,
+        broker_heartbeat_interval=worker.session_timeout_ms / 1000 / 6,
         # The consumer thread fetches nothing, so it looks idle to aiokafka: it is not.
         broker_max_poll_interval=1_000_000.0,
         broker_commit_interval=3.0,

@@ -8,12 +8,11 @@ transaction (reliability.md 1.1, guard 1); a new one's init_transactions fences 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
@@ -31,13 +30,13 @@ from pipeline.batch import (
     position_key,
 )
 from pipeline.deadletter import MAX_LETTER_BYTES
+from pipeline.replay import OnOutside, Replayed, places_to_read
 
 # consume() waits for all it was asked for or this long, even when the end has come.
 POLL_S = 0.05
+SILENT_S = 30
 
 log = logging.getLogger(__name__)
-
-OnOutside = Callable[[str, int, int, int], None]
 
 
 class Lost(Exception):
@@ -67,16 +66,6 @@ class Topics:
         """Return the names behind a prefix, and behind another one what is made of the beacons."""
         state = prefix if state is None else state
         return cls(f"{prefix}beacons", f"{state}windows", f"{state}seen", f"{state}rejected", f"{prefix}ingests")
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """One record of a state topic, as a replay yields it."""
-
-    topic: str
-    offset: int
-    key: bytes
-    value: bytes | None
 
 
 class Changelog:
@@ -181,46 +170,12 @@ class Changelog:
         Raises:
             Lost: Kafka did not answer.
         """
-        consumer = Consumer(
-            self._kafka
-            | {
-                "group.id": "unused",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 10,
-                "auto.offset.reset": "earliest",
-            }
-        )
+        consumer = state_consumer(self._kafka)
         try:
-            yield from self._replay(consumer, offsets, on_outside)
-        except KafkaException as error:
-            raise _lost("replay", error) from error
+            places = places_in(consumer, self._topics, self._partition, offsets, on_outside)
+            yield from read_to_end(consumer, self._partition, places)
         finally:
             consumer.close()
-
-    def _replay(self, consumer: Consumer, offsets: dict[str, int], on_outside: OnOutside) -> Iterator[Replayed]:
-        bounds: dict[str, tuple[int, int]] = {
-            topic: consumer.get_watermark_offsets(TopicPartition(topic, self._partition), timeout=30)
-            for topic in (self._topics.seen, self._topics.windows)
-        }
-        places = places_to_read(offsets, bounds, on_outside)
-        consumer.assign([TopicPartition(topic, self._partition, place) for topic, place in places.items()])
-        unfinished = set(places)
-        silent_s = 0.0
-        while unfinished:
-            messages = consumer.consume(10_000, POLL_S)
-            silent_s = 0.0 if messages else silent_s + POLL_S
-            if silent_s > 30:
-                raise Lost("replay: Kafka is silent")
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    yield Replayed(message.topic(), message.offset(), message.key(), message.value())
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    unfinished.discard(message.topic())
-                elif not error.retriable() and error.code() != KafkaError._TRANSPORT:
-                    raise KafkaException(error)
 
     def close(self) -> None:
         """Let the producer go; what it has not committed is aborted by the next owner."""
@@ -232,24 +187,69 @@ class Changelog:
             log.info("partition %d: its producer ended with: %s", self._partition, error.args[0].str())
 
 
-def places_to_read(
-    offsets: dict[str, int], bounds: dict[str, tuple[int, int]], on_outside: OnOutside
-) -> dict[str, int]:
-    """Return from where to read each topic of `bounds`: the offsets wanted, as far as the logs have them.
+def state_consumer(kafka: dict[str, Any]) -> Consumer:
+    """Return a reader of state topics that belongs to no group and sees only what is committed."""
+    return Consumer(
+        kafka
+        | {
+            "group.id": "unused",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,
+            "auto.offset.reset": "earliest",
+            "log.connection.close": False,
+        }
+    )
 
-    A log that ends before the offset wanted was deleted and made again: the store is no good then, and the other
-    topic is needed from its beginning too.
+
+def places_in(
+    consumer: Consumer,
+    topics: Topics,
+    partition: int,
+    offsets: dict[str, int],
+    on_outside: OnOutside,
+    silent_s: float = SILENT_S,
+) -> dict[str, int]:
+    """Return from where to read the state topics of a partition, as far as their logs have these offsets.
+
+    Raises:
+        Lost: Kafka did not answer.
     """
-    places: dict[str, int] = {}
-    is_shorter = False
-    for topic, (low, high) in bounds.items():
-        wanted = offsets.get(topic, OFFSET_BEGINNING)
-        if wanted != OFFSET_BEGINNING and not low <= wanted <= high:
-            on_outside(topic, wanted, low, high)
-            is_shorter |= wanted > high
-            wanted = OFFSET_BEGINNING
-        places[topic] = wanted
-    return dict.fromkeys(places, OFFSET_BEGINNING) if is_shorter else places
+    try:
+        bounds: dict[str, tuple[int, int]] = {
+            topic: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=silent_s)
+            for topic in (topics.seen, topics.windows)
+        }
+    except KafkaException as error:
+        raise _lost("replay", error) from error
+    return places_to_read(offsets, bounds, on_outside)
+
+
+def read_to_end(
+    consumer: Consumer, partition: int, places: dict[str, int], poll_s: float = POLL_S, silent_s: float = SILENT_S
+) -> Iterator[Replayed]:
+    """Yield what these topics hold of a partition, from these offsets to their end.
+
+    Raises:
+        Lost: Kafka did not answer.
+    """
+    consumer.assign([TopicPartition(topic, partition, place) for topic, place in places.items()])
+    unfinished = set(places)
+    waited_s = 0.0
+    while unfinished:
+        messages = consumer.consume(10_000, poll_s)
+        waited_s = 0.0 if messages else waited_s + poll_s
+        if waited_s > silent_s:
+            raise Lost("replay: Kafka is silent")
+        for message in messages:
+            error = message.error()
+            if error is None:
+                yield Replayed(message.topic(), message.offset(), message.key(), message.value())
+            elif error.code() == KafkaError._PARTITION_EOF:
+                unfinished.discard(message.topic())
+            elif not error.retriable() and error.code() != KafkaError._TRANSPORT:
+                raise _lost("replay", KafkaException(error))
 
 
 def _seen_records(batch: Batch) -> Iterator[bytes]:

@@ -97,7 +97,10 @@ class WorkerSettings(BaseSettings):
     dedupe_horizon_s: int = Field(86_400, ge=60, description="a repeat later than this counts again")
     max_entries: int = Field(50_000, ge=1, description="entry rows per partner, window and partition")
     cache_rows: int = Field(200_000, ge=1000, description="rows kept decoded in memory, whole worker")
-    session_timeout_ms: int = Field(10_000, ge=6000, description="silence after which others take over")
+    session_timeout_ms: int = Field(6_000, ge=6000, description="silence after which others take over")
+    standby: int = Field(
+        1, ge=0, description="copies of a partition kept warm on other workers, as far as there are others; 0: none"
+    )
     instance_id: str = Field("", description="static group membership: set it, and a restart moves nothing")
     places_file: Path | None = Field(None, description="MaxMind-format file of countries, regions, cities")
     networks_file: Path | None = Field(None, description="MaxMind-format file of autonomous systems")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -9,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from pipeline.batch import Batch
 from pipeline.partition import Partition
+from pipeline.standby import Standby
 
 
 class WorkerMetrics:
@@ -45,6 +47,10 @@ class WorkerMetrics:
     def watch(self, held: Callable[[], dict[int, Partition]]) -> None:
         """Show the ledger and position of the open partitions."""
         self.registry.register(_Ledgers(held))
+
+    def watch_standby(self, standby: Standby) -> None:
+        """Show how far the copies of other workers' partitions are."""
+        self.registry.register(_Copies(standby))
 
     def opened(self, number: int, seconds: float) -> None:
         """Count a partition that is open now."""
@@ -84,3 +90,30 @@ class _Ledgers:
                 beacons.add_metric([str(number), outcome], total)
         yield beacons
         yield position
+
+
+class _Copies:
+    def __init__(self, standby: Standby) -> None:
+        self._standby = standby
+
+    def collect(self) -> Iterator[Metric]:
+        lag = GaugeMetricFamily(
+            "worker_standby_lag_seconds",
+            "Time since the copy of another worker's partition last held all that was committed; +Inf: never yet.",
+            labels=["partition"],
+        )
+        position = GaugeMetricFamily(
+            "worker_standby_position",
+            "Offset of the last beacon record that the copy of a partition includes.",
+            labels=["partition"],
+        )
+        faults = CounterMetricFamily(
+            "worker_standby_faults", "Rounds in which a copy could not be brought up to what was committed."
+        )
+        faults.add_metric([], self._standby.faults)
+        for copy in self._standby.copies():
+            lag.add_metric([str(copy.number)], time.monotonic() - copy.fresh_at)
+            position.add_metric([str(copy.number)], copy.position)
+        yield lag
+        yield position
+        yield faults

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pipeline.batch import Mark, Position, SessionState, is_position_key, unpack_seen
 from pipeline.changelog import Changelog, Topics
 from pipeline.partition import Partition
+from pipeline.replay import OnOutside, Replayed
 from pipeline.rows import Rules
 from pipeline.store import Store, Stored, is_damage
 from pipeline.tail import Tail, Verdict, span_of
@@ -38,8 +42,9 @@ def open_partition(
     changelog.fence()
     store = Store(path, rules.dedupe_horizon_s)
     try:
-        verdict, stale = _replay(store, changelog, topics)
-        position = verdict.position
+        end = bring_to_end(store, changelog, topics)
+        changelog.go_on_from(end.offsets)
+        verdict, position = end.verdict, end.verdict.position
         if position.topic and topic_id and position.topic != topic_id:
             raise Refused(
                 f"partition {number}: the state counts a topic {topics.beacons} that was deleted and created again; "
@@ -53,8 +58,8 @@ def open_partition(
                 verdict.heal_until,
             )
         partition = Partition(number, store, rules, position, verdict.heal_until)
-        if stale is not None:
-            ids = (row_id_of(key, rules.shape) for key in stale)
+        if end.stale is not None:
+            ids = (row_id_of(key, rules.shape) for key in end.stale)
             partition.rewrite(row_id for row_id in ids if row_id is not None)
     except BaseException as fault:
         if is_damage(fault):
@@ -64,8 +69,42 @@ def open_partition(
     return partition, store
 
 
-def _replay(store: Store, changelog: Changelog, topics: Topics) -> tuple[Verdict, list[bytes] | None]:
-    """Return where to go on, and the keys of rows to write again; None if Kafka holds nothing stale."""
+class Source(Protocol):
+    """Where a store is brought to the end from; see Changelog.replay."""
+
+    def replay(self, offsets: dict[str, int], on_outside: OnOutside) -> Iterator[Replayed]:
+        """Yield what the state topics hold from these offsets to their end."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of the state topics, as a replay found it.
+
+    Attributes:
+        verdict: where to go on.
+        stale: keys of rows to write again; None if Kafka holds nothing stale.
+        offsets: next offset to read, by state topic.
+    """
+
+    verdict: Verdict
+    stale: list[bytes] | None
+    offsets: dict[str, int]
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the store now holds it: what is torn or stale is read again until a checkpoint has mended it."""
+        return self.verdict.heal_until < 0 and self.stale is None
+
+
+def bring_to_end(store: Store, source: Source, topics: Topics, grows: bool = False) -> End:
+    """Bring the store to the end of the state topics.
+
+    With `grows` an owner writes on meanwhile, and `source` yields `windows` before `seen`: what batches after the last
+    position row have seen is left for the next time.
+
+    Raises:
+        Lost: Kafka did not answer.
+    """
     stored = store.stored()
     offsets = dict(stored.offsets)
     lost_place: list[str] = []
@@ -76,34 +115,40 @@ def _replay(store: Store, changelog: Changelog, topics: Topics) -> tuple[Verdict
             lost_place.append(topic)
 
     tail, replay = _beginning(store, stored)
-    for record in changelog.replay(offsets, on_outside):
+    is_ahead = False
+    for record in source.replay(offsets, on_outside):
         if lost_place:
             # The changelog is younger than the store: it was deleted. The store is a cache of nothing.
             store.wipe()
             stored, offsets, lost_place = store.stored(), {}, []
             tail, replay = _beginning(store, stored)
+        is_ahead = is_ahead or (grows and record.topic == topics.seen and span_of(record.key)[1] > tail.newest)
+        if is_ahead:
+            continue
         offsets[record.topic] = record.offset + 1
-        if record.topic == topics.seen:
-            seen = unpack_seen(record.value or b"\x01")
-            tail.read_seen(record.key, len(seen[0]) + len(seen[1]))
-            replay.take_seen(record.key, *seen)
-        elif is_position_key(record.key):
-            if record.value is not None:
-                tail.read_position(Position.read(record.value))
-        else:
-            replay.take_row(record.key, record.value, tail)
+        _take(record, topics, tail, replay)
     if lost_place:
         store.wipe()
-        changelog.go_on_from({})
-        return Tail().verdict(None), None
+        return End(Tail().verdict(None), None, {})
     verdict = tail.verdict(stored.position)
     replay.finish(verdict.position)
-    stale = replay.stale if replay.stale or tail.is_late else None
-    if verdict.heal_until < 0 and stale is None:
-        # A torn or stale tail is read again until a checkpoint has mended it: only it tells what to mend.
+    end = End(verdict, list(replay.stale) if replay.stale or tail.is_late else None, offsets)
+    if end.is_whole and offsets != stored.offsets:
+        # Only what is not recorded is read again, and only a torn tail itself tells what to mend.
         store.restored(verdict.position, offsets)
-    changelog.go_on_from(offsets)
-    return verdict, stale
+    return end
+
+
+def _take(record: Replayed, topics: Topics, tail: Tail, replay: _Replay) -> None:
+    if record.topic == topics.seen:
+        seen = unpack_seen(record.value or b"\x01")
+        tail.read_seen(record.key, len(seen[0]) + len(seen[1]))
+        replay.take_seen(record.key, *seen)
+    elif is_position_key(record.key):
+        if record.value is not None:
+            tail.read_position(Position.read(record.value))
+    else:
+        replay.take_row(record.key, record.value, tail)
 
 
 def _beginning(store: Store, stored: Stored) -> tuple[Tail, _Replay]:
@@ -115,7 +160,8 @@ class _Replay:
     """Collects a replay into chunks for the store."""
 
     def __init__(self, store: Store, newest: int) -> None:
-        self.stale: list[bytes] = []
+        # As an ordered set: a newer version that follows mends it.
+        self.stale: dict[bytes, None] = {}
         self._store = store
         self._rows: dict[bytes, bytes | None] = {}
         self._marks: list[Mark] = []
@@ -130,9 +176,10 @@ class _Replay:
         if value is not None:
             offset = tail.read_row(key, value)
             if offset < self._highest and self._held_offset(key) > offset:
-                self.stale.append(key)
+                self.stale[key] = None
                 return
             self._highest = max(self._highest, offset)
+        self.stale.pop(key, None)
         self._rows[key] = value
         if len(self._rows) >= CHUNK_ROWS:
             self.write()

@@ -62,6 +62,16 @@ class Place:
     checkpoint_s: float
     checkpoint_cells: int
 
+    def store_path(self, number: int) -> Path:
+        """Return the folder of a partition's store. Blocks.
+
+        By the id of its changelog: a store of topics that were deleted is never taken for one of the new ones.
+
+        Raises:
+            Lost: Kafka did not answer.
+        """
+        return self.state_dir / self.topic_id(self.topics.windows) / str(number)
+
 
 def open_owned(number: int, place: Place, rules: Rules) -> Owned:
     """Open a partition, fencing whoever held it. Blocks.
@@ -73,9 +83,7 @@ def open_owned(number: int, place: Place, rules: Rules) -> Owned:
     changelog = Changelog(place.kafka, place.topics, f"{place.group}-{number}", number)
     try:
         topic_id = place.topic_id(place.topics.beacons)
-        # By the id of its changelog: a store of topics that were deleted is never taken for one of the new ones.
-        path = place.state_dir / place.topic_id(place.topics.windows) / str(number)
-        partition, store = open_partition(number, path, changelog, place.topics, rules, topic_id)
+        partition, store = open_partition(number, place.store_path(number), changelog, place.topics, rules, topic_id)
     except BaseException:
         changelog.close()
         raise

@@ -45,6 +45,7 @@ class Owner:
         self._fetch = fetch
         self._metrics = metrics
         self._assigned: set[int] = set()
+        self._has_heard = False
         self._open: dict[int, Owned] = {}
         self._opening: dict[int, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -54,8 +55,8 @@ class Owner:
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether every assigned partition is being counted."""
-        return bool(self._assigned) and self._open.keys() >= self._assigned
+        """Tell whether every assigned partition is being counted; there may be none left for this worker."""
+        return self._has_heard and self._open.keys() >= self._assigned
 
     def held(self) -> dict[int, Partition]:
         """Return the open partitions."""
@@ -65,7 +66,7 @@ class Owner:
 
     async def assign(self, numbers: Iterable[int]) -> None:
         """Hold exactly these partitions: give up the others, open those not open, side by side."""
-        self._assigned = set(numbers)
+        self._assigned, self._has_heard = set(numbers), True
         log.info("assigned partitions %s", sorted(self._assigned))
         for number in set(self._open) - self._assigned:
             await self._give_up(number)

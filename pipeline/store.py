@@ -13,6 +13,7 @@ import shutil
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ class Store:
         self._write_options = WriteOptions()
         self._write_options.disable_wal = True
         self._db: Any = None
+        # Epochs of the marks that a replay brought and that `restored` does not know of yet.
+        self._came: set[int] = set()
         try:
             self._db = self._open()
             raw = self._db.get(_STATE)
@@ -101,7 +104,7 @@ class Store:
         shutil.rmtree(self._path)
         self._db = self._open()
         self._begin()
-        self._late = {}
+        self._late, self._came = {}, set()
 
     def close(self) -> None:
         """Write what is in memory and let the folder go."""
@@ -200,7 +203,7 @@ class Store:
         self._db.write(write, self._write_options)
 
     def restore(
-        self, rows: dict[bytes, bytes | None], marks: Iterable[Mark], sessions: Iterable[SessionState] = ()
+        self, rows: dict[bytes, bytes | None], marks: Sequence[Mark], sessions: Iterable[SessionState] = ()
     ) -> None:
         """Write a part of a replay; only `restored` makes it count."""
         write = WriteBatch(raw_mode=True)
@@ -210,13 +213,15 @@ class Store:
             else:
                 write.put(row_place(key), value)
         self._put_seen(write, marks, sessions)
+        self._came |= {time_s // self._horizon_s for time_s in set(map(itemgetter(2), marks))}
         self._db.write(write, self._write_options)
 
     def restored(self, position: Position | None, offsets: dict[str, int]) -> None:
         """Write what the state includes after a replay."""
         write = WriteBatch(raw_mode=True)
         if position is not None:
-            self._note_late(self._marks.epochs, position)
+            self._note_late(self._came, position)
+            self._came = set()
         self._put_state(write, position, offsets)
         self._db.write(write, self._write_options)
 

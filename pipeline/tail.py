@@ -36,7 +36,7 @@ class Tail:
 
     Attributes:
         newest: offset of the newest position row so far; at first the store's.
-        is_late: whether an older position row came behind a newer one, out of a transaction long past.
+        is_late: whether the last position row is older than one before it, out of a transaction long past.
     """
 
     newest: int = -1
@@ -70,7 +70,7 @@ class Tail:
         if position.offset < self.newest:
             self.is_late = True
             return
-        self.newest = position.offset
+        self.newest, self.is_late = position.offset, False
         rows = self._rows if self._row_offset == position.offset else 0
         self._whole = rows == position.rows and (not rows or self._checksum == position.checksum)
         self._position = position

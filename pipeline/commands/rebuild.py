@@ -157,6 +157,7 @@ def _crew(broker: Broker, prefix: str, number: int) -> Iterator[Callable[[], Non
                 "WORKER_ID": f"rebuild-{index}",
                 "WORKER_STATE_DIR": str(folder / str(index)),
                 "STATE_PREFIX": prefix,
+                "WORKER_STANDBY": "0",
             }
             crew.append(subprocess.Popen((sys.executable, "-m", "pipeline", "worker"), env=environment | own))
         yield check

@@ -67,9 +67,7 @@ class Watch:
         self, options: dict[str, Any], beacons: str, ingests: str, on_question: Callable[[Question], None]
     ) -> None:
         self._options = options
-        self._ends = Consumer(
-            options | {"group.id": "report", "enable.auto.commit": False, "isolation.level": "read_uncommitted"}
-        )
+        self._ends = self._asking()
         self._beacons = beacons
         self._ingests = Ingests(options, ingests)
         self._on_question = on_question
@@ -95,6 +93,11 @@ class Watch:
         """Tell whether the thread runs."""
         return self._thread.is_alive()
 
+    def _asking(self) -> Consumer:
+        """Return a client that asks for offsets and fetches nothing."""
+        alone = {"group.id": "report", "enable.auto.commit": False, "isolation.level": "read_uncommitted"}
+        return Consumer(self._options | alone)
+
     def _run(self) -> None:
         away = False
         while not self._stopping.wait(EVERY_SECONDS):
@@ -104,6 +107,9 @@ class Watch:
             except KafkaException as error:
                 # No question asked: countedThrough stands still, as it must.
                 self._topic = None
+                # A client that fetches nothing goes on asking a dead leader for minutes: take a new one.
+                self._ends.close()
+                self._ends = self._asking()
                 if not away:
                     log.warning("Kafka cannot be asked what is counted: %s", error)
                 away = True

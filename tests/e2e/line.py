@@ -112,9 +112,10 @@ class Line:
         more = {"INGEST_PORT": str(port), "INGEST_SPOOL_DIR": str(self.folder / "spool" / name)}
         return self._process(name, ("ingest",), port, **(more | settings))
 
-    def report(self, **settings: str) -> Process:
-        more = {"REPORT_PORT": str(self.report_port)}
-        return self._process("report", ("pipeline", "report"), self.report_port, **(more | settings))
+    def report(self, name: str = "report", port: int | None = None, **settings: str) -> Process:
+        port = port or self.report_port
+        more = {"REPORT_PORT": str(port), "REPORT_STORE": str(self.folder / name / "report.sqlite")}
+        return self._process(name, ("pipeline", "report"), port, **(more | settings))
 
     def worker(self, name: str, **settings: str) -> Process:
         port = free_port()

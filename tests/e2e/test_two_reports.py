@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from deploy.local.kafka import free_port
-from tests.e2e.line import Line, Process
+from tests.e2e.line import Line
 from tests.e2e.wait import until
 
 pytestmark = pytest.mark.e2e
@@ -20,12 +20,6 @@ pytestmark = pytest.mark.e2e
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
-
-
-def second_report(line: Line) -> Process:
-    port = free_port()
-    told = {"REPORT_PORT": str(port), "REPORT_STORE": str(line.folder / "report-2" / "report.sqlite")}
-    return line._process("report-2", ("pipeline", "report"), port, **told)
 
 
 async def play(http: aiohttp.ClientSession, line: Line, session: str, count: int) -> None:
@@ -45,7 +39,7 @@ async def test_two_reports_answer_alike_and_one_is_rebuilt_while_the_other_serve
     line: Line, http: aiohttp.ClientSession
 ) -> None:
     await line.start()
-    other = second_report(line)
+    other = line.report("report-2", free_port())
     await other.start()
     since = int(time.time()) // 10 * 10
     for number in range(20):

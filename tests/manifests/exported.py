@@ -13,6 +13,7 @@ from ingest.metrics import Ledger, exposition
 from pipeline.metrics import WorkerMetrics
 from pipeline.report.desk import Counts
 from pipeline.report.metrics import Numbers
+from pipeline.standby import Copy
 
 Series = dict[str, dict[str, set[str]]]
 
@@ -27,6 +28,8 @@ def _worker() -> str:
     ledger = dict.fromkeys((*outcomes, "rejected.notJson", "badValues.bufferTime"), 1)
     partition: Any = SimpleNamespace(committed=SimpleNamespace(offset=1, ledger=ledger))
     metrics.watch(lambda: {0: partition})
+    standby: Any = SimpleNamespace(faults=1, copies=lambda: [Copy(1)])
+    metrics.watch_standby(standby)
     for cause in ("fenced", "doubt"):
         metrics.given_up(0, cause)
     return generate_latest(metrics.registry).decode()

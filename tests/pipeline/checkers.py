@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from pipeline.fetch import Records
+from tests.pipeline.followed import followed
 from tests.pipeline.life import Life, Sent, folder, living, truth
 from tests.pipeline.lines import NOON
 from tests.pipeline.state_topics import TOPICS, Fault, Record
@@ -153,6 +154,35 @@ def life_of_a_worker_that_opens_again() -> None:
             raise Red("beacons were taken for lost")
 
 
+def life_of_a_copy() -> None:
+    """Take a partition over from a copy that was brought up while checkpoints were written."""
+    with followed(LOG) as (life, follower):
+
+        def count(*records: int) -> None:
+            for most in records:
+                life.take(most)
+                life.checkpoint()
+
+        count(2)
+        follower.follow(meanwhile=lambda: count(1, 1))
+        count(1)
+        follower.take_over()
+        _check(life, truth(LOG))
+
+
+def life_of_a_copy_of_a_torn_checkpoint() -> None:
+    """Take a partition over from a copy that was brought up when the last checkpoint had lost its marks."""
+    with followed(LOG) as (life, follower):
+        life.take(3)
+        life.checkpoint()
+        life.take(3)
+        life.kafka.torn = lambda batch: [record for record in batch if record[0] != TOPICS.seen]
+        life.checkpoint()
+        follower.follow()
+        follower.take_over()
+        _check(life, truth(LOG))
+
+
 CHECKERS = (
     plain_life,
     life_with_crashes,
@@ -163,4 +193,6 @@ CHECKERS = (
     life_with_repeated_deliveries,
     life_while_a_checkpoint_is_on_its_way,
     life_of_a_worker_that_opens_again,
+    life_of_a_copy,
+    life_of_a_copy_of_a_torn_checkpoint,
 )

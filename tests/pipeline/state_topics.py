@@ -6,7 +6,7 @@ transaction is torn, or part of it comes late, as a client without KIP-890 may s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -22,7 +22,8 @@ from pipeline.batch import (
     position_key,
     unpack_seen,
 )
-from pipeline.changelog import Lost, OnOutside, Replayed, Topics, places_to_read
+from pipeline.changelog import Lost, Topics
+from pipeline.replay import OnOutside, Replayed, places_to_read
 
 Record = tuple[str, bytes, bytes | None]
 TOPICS = Topics.of("")
@@ -79,6 +80,13 @@ class StateTopics:
         self.logs[TOPICS.windows] = [
             record for record in self.logs[TOPICS.windows] if last[record[1]] == record[0] and record[2] is not None
         ]
+
+    def bounds(self) -> dict[str, tuple[int, int]]:
+        """Return first and end offset of each state topic; compaction moves no beginning."""
+        return {
+            topic: (self.logs[topic][0][0] if self.logs[topic] and topic == TOPICS.seen else 0, self.ends[topic])
+            for topic in (TOPICS.seen, TOPICS.windows)
+        }
 
     def delete(self) -> None:
         """Forget everything, as topics deleted and created again."""
@@ -166,15 +174,42 @@ class MemoryChangelog:
     def replay(self, offsets: dict[str, int], on_outside: OnOutside) -> Iterator[Replayed]:
         kafka = self.kafka
         topics = [TOPICS.seen, TOPICS.windows]
-        bounds: dict[str, tuple[int, int]] = {}
-        for topic in topics:
-            log = kafka.logs[topic]
-            bounds[topic] = (log[0][0] if log and topic == TOPICS.seen else 0), kafka.ends[topic]
-        starts = places_to_read(offsets, bounds, on_outside)
+        starts = places_to_read(offsets, kafka.bounds(), on_outside)
         for topic in topics if kafka.seen_first else reversed(topics):
             for offset, key, value in kafka.logs[topic]:
                 if offset >= starts[topic]:
                     yield Replayed(topic, offset, key, value)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class MemoryReader:
+    """Stands where pipeline.standby.CopyReader stands.
+
+    Attributes:
+        meanwhile: happens once, after rows are read and before marks are.
+        faults: raised by the next replays.
+    """
+
+    def __init__(self, kafka: Mapping[int, StateTopics]) -> None:
+        self.kafka = kafka
+        self.meanwhile: Callable[[], object] | None = None
+        self.faults: list[Exception] = []
+        self.closed = False
+
+    def replay(self, partition: int, offsets: dict[str, int], on_outside: OnOutside) -> Iterator[Replayed]:
+        if self.faults:
+            raise self.faults.pop(0)
+        kafka = self.kafka[partition]
+        starts = places_to_read(offsets, kafka.bounds(), on_outside)
+        for topic in (TOPICS.windows, TOPICS.seen):
+            for offset, key, value in list(kafka.logs[topic]):
+                if offset >= starts[topic]:
+                    yield Replayed(topic, offset, key, value)
+            meanwhile, self.meanwhile = self.meanwhile, None
+            if meanwhile is not None:
+                meanwhile()
 
     def close(self) -> None:
         self.closed = True

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.assignor.client_assignment import ClientAssignment
+from faust.types import TP
 
 from pipeline.app import Line
 from pipeline.config import KafkaSettings, LineSettings, WorkerSettings
@@ -91,3 +93,31 @@ async def test_files_of_the_operator_are_followed_beside_the_line(line: Line, mo
     following.cancel()
     # Reading a large file must not hold up the loop that counts.
     assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize(("standby", "followed"), [(1, [{1, 2}]), (0, [set()])])
+async def test_a_worker_follows_what_the_assignor_gives_it_copies_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, standby: int, followed: list[set[int]]
+) -> None:
+    monkeypatch.setattr("pipeline.fetch.RdConsumer", lambda settings: SimpleNamespace(close=lambda: None))
+    line = Line(KafkaSettings(), LineSettings(data_dir=tmp_path), WorkerSettings(id="a b/c", standby=standby))
+    done: list[Any] = []
+
+    async def assign(numbers: Any) -> None:
+        done.append(("assign", set(numbers)))
+
+    async def let_go(numbers: Any) -> None:
+        done.append(("let go", set(numbers)))
+
+    async def follow(numbers: Any) -> None:
+        done.append(("follow", set(numbers)))
+
+    monkeypatch.setattr(line.owner, "assign", assign)
+    monkeypatch.setattr(line.standby, "let_go", let_go)
+    monkeypatch.setattr(line.standby, "follow", follow)
+    given = ClientAssignment(actives={"beacons": [0, 3]}, standbys={"beacons": [1, 2, 3], "another": [7]})
+    line.app.assignor._assignment = given
+    await line.app.on_partitions_assigned.send({TP("beacons", 0), TP("beacons", 3), TP("another", 5)})
+    assert done == [("let go", {0, 3}), ("assign", {0, 3}), *(("follow", numbers) for numbers in followed)]
+    assert line.app.conf.table_standby_replicas == standby
+    assert str(line.app.conf.canonical_url) == str(line.app.assignor._url)

@@ -11,7 +11,8 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException
 
 from pipeline import changelog as changelog_module
 from pipeline.batch import MARKS_PER_RECORD, Batch, Position
-from pipeline.changelog import Changelog, Lost, places_to_read
+from pipeline.changelog import Changelog, Lost
+from pipeline.replay import places_to_read
 from tests.pipeline.state_topics import TOPICS, Record, records_of
 
 BATCH = Batch(

@@ -10,10 +10,12 @@ import pytest
 
 from pipeline import partition as partition_module
 from pipeline import rows as rows_module
+from pipeline import standby as standby_module
 from pipeline.batch import Batch, Position
+from pipeline.changelog import Topics
 from pipeline.event import Event, EventReader
 from pipeline.fetch import Records
-from pipeline.opening import _Replay
+from pipeline.opening import End, Source, _Replay, bring_to_end
 from pipeline.partition import Partition
 from pipeline.rows import Rows
 from pipeline.store import Store
@@ -22,6 +24,8 @@ from pipeline.windows import Cells, Counts, RowId, Shape, fold, roll_up
 from tests.pipeline.checkers import (
     CHECKERS,
     Red,
+    life_of_a_copy,
+    life_of_a_copy_of_a_torn_checkpoint,
     life_of_a_worker_that_opens_again,
     life_of_two_owners,
     life_while_a_checkpoint_is_on_its_way,
@@ -203,6 +207,22 @@ def _write_a_row_short(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Rows, "apply", short)
 
 
+def _read_on_past_the_rows(patch: pytest.MonkeyPatch) -> None:
+    def unaware(store: Store, source: Source, topics: Topics, grows: bool = False) -> End:
+        return bring_to_end(store, source, topics)
+
+    patch.setattr(standby_module, "bring_to_end", unaware)
+
+
+def _record_every_end(patch: pytest.MonkeyPatch) -> None:
+    def recorded(store: Store, source: Source, topics: Topics, grows: bool = False) -> End:
+        end = bring_to_end(store, source, topics, grows)
+        store.restored(end.verdict.position, end.offsets)
+        return end
+
+    patch.setattr(standby_module, "bring_to_end", recorded)
+
+
 MUTATIONS = (
     Mutation("drop a mark", plain_life, _drop_a_mark),
     Mutation("keep no mark in the store", plain_life, _keep_no_mark_in_the_store),
@@ -223,6 +243,8 @@ MUTATIONS = (
     ),
     Mutation("write the store first", life_with_crashes, _apply_before_the_commit),
     Mutation("take every gap for a hole", life_of_a_worker_that_opens_again, _take_every_gap_for_a_hole),
+    Mutation("take marks of later batches for read", life_of_a_copy, _read_on_past_the_rows),
+    Mutation("record a torn end", life_of_a_copy_of_a_torn_checkpoint, _record_every_end),
 )
 
 

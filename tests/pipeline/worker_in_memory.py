@@ -20,8 +20,9 @@ from pipeline.opening import open_partition
 from pipeline.owned import Owned, Place
 from pipeline.owner import Owner
 from pipeline.rows import Rules
+from pipeline.standby import Standby
 from tests.pipeline.life import RULES, TOPIC_ID, Sent, Table, records, table_of, truth
-from tests.pipeline.state_topics import TOPICS, MemoryChangelog, StateTopics
+from tests.pipeline.state_topics import TOPICS, MemoryChangelog, MemoryReader, StateTopics
 
 PLAYS = [Sent(index=n, entry=f"e{n % 3}") for n in range(12)]
 TRUTH = truth([PLAYS])
@@ -120,7 +121,10 @@ class World:
         fetch = MemoryFetch(self.logs)
         place = Place({}, TOPICS, "g", self.base / name, lambda topic: TOPIC_ID, 1.0, self.checkpoint_cells)
         metrics = WorkerMetrics()
-        return Worker(self, fetch, metrics, Owner(place, self.rules, fetch, metrics))  # type: ignore[arg-type]
+        owner = Owner(place, self.rules, fetch, metrics)  # type: ignore[arg-type]
+        reader = MemoryReader(self.kafka)
+        standby = Standby(place, self.rules.dedupe_horizon_s, lambda: owner.is_ready, lambda _: reader)  # type: ignore[arg-type, return-value]
+        return Worker(self, fetch, metrics, owner, standby, reader)
 
     def open_owned(self, number: int, place: Place, rules: Rules) -> Owned:
         """Stand where pipeline.owned.open_owned stands."""
@@ -132,7 +136,7 @@ class World:
             if self.open_faults:
                 raise self.open_faults.pop(0)
             changelog = MemoryChangelog(self.kafka[number])
-            path = place.state_dir / str(number)
+            path = place.store_path(number)
             partition, store = open_partition(number, path, changelog, TOPICS, rules, place.topic_id(TOPICS.beacons))  # type: ignore[arg-type]
         finally:
             with self._lock:
@@ -157,6 +161,8 @@ class Worker:
     fetch: MemoryFetch
     metrics: WorkerMetrics
     owner: Owner
+    standby: Standby
+    reader: MemoryReader
 
     async def assigned(self, *partitions: int) -> None:
         """Be assigned these partitions, and wait until they are open."""
