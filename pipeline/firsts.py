@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pipeline.windows import HOUR_S, Cells, Counts, RowId, Shape, merge, spread
 
-# By name of a sketch, the hashes that it has seen.
-Hashes = dict[str, set[int]]
+# By name of a sketch, the hashes that it is to take in; some may come twice.
+Hashes = dict[str, list[int]]
 # By start of the hour and values of all dimensions in use.
 Seen = dict[tuple[int, tuple[str, ...]], Hashes]
 
@@ -32,7 +32,7 @@ class Firsts:
 
     def add_seen(self, hour: int, values: tuple[str, ...], name: str, one: int) -> None:
         """Put a hash into the sketch of this name, in its hour's row; again, as often as you like."""
-        self._seen.setdefault((hour, values), {}).setdefault(name, set()).add(one)
+        self._seen.setdefault((hour, values), {}).setdefault(name, []).append(one)
 
     def take_back(self, row_id: RowId, name: str) -> None:
         """Take one back in one row."""
@@ -62,5 +62,5 @@ class Firsts:
             for (start, values), hashes in self._seen.items():
                 row = rows.setdefault((hour, number, start, kept.project(values)), {})
                 for name, some in hashes.items():
-                    row.setdefault(name, set()).update(some)
+                    row.setdefault(name, []).extend(some)
         return rows

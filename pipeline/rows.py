@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from pipeline.sketch import Sketch
 from pipeline.store import Store
 from pipeline.windows import (
     OTHER,
+    SKETCH,
     Counts,
     Row,
     RowId,
@@ -189,7 +191,8 @@ def _sketch(row: Row, hashes: Hashes) -> None:
     """Put hashes into a row's sketches; not if it counted sessions without: half a sketch would say too little."""
     begins = not row.sketches and not row.counts.get(DISTINCT[0].name)
     for name, some in hashes.items():
-        if begins or name in row.sketches:
-            sketch = Sketch(row.sketches.get(name, b""))
+        before = row.sketches.get(SKETCH + name, "")
+        if begins or before:
+            sketch = Sketch(b64decode(before))
             sketch.add(some)
-            row.sketches[name] = sketch.packed()
+            row.sketches[SKETCH + name] = b64encode(sketch.packed()).decode()

@@ -31,8 +31,8 @@ _CHANCES = tuple(2.0 ** -min(level + 1, _LEVELS - 1) / _BUCKETS for level in ran
 _HASHES, _COUPONS = b"\x01", b"\x02"
 # Hashes that wait in memory to be turned into coupons together.
 _MOST_WAITING = 4096
-# A deflate stream without a header: the checkpoint has its own checksum.
-_RAW = -15
+# A deflate stream of a window of 8 KiB, without a header: the checkpoint has its own checksum.
+_RAW = -13
 
 
 def hash_of(digest: bytes) -> int:
@@ -86,8 +86,9 @@ class Sketch:
         if self._bits and self._bits == self._held[0]:
             return self._held[1]
         if self._bits:
-            # Random bits between long runs: Z_RLE takes a tenth of the time of a search for more, and less room.
-            press = zlib.compressobj(6, zlib.DEFLATED, _RAW, 9, zlib.Z_RLE)
+            # Random bits between long runs: Z_RLE takes a tenth of the time of a search for more, and less room; a
+            # small window halves that again.
+            press = zlib.compressobj(1, zlib.DEFLATED, _RAW, 8, zlib.Z_RLE)
             return _COUPONS + press.compress(self._bits.to_bytes(_BYTES, "little")) + press.flush()
         if not self._hashes:
             return b""

@@ -6,7 +6,6 @@ seconds. A late event goes to the window of its receive time, whatever its age.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -31,7 +30,7 @@ OTHER = '"(other)"'
 EMPTY = '""'
 # In hour rows: the audience of the finest window that many windows after the hour's start.
 PEAK = f"{AUDIENCE_PEAK.of}."
-# In hour rows: a sketch of who was there, as base64.
+# In hour rows: a sketch of who was there.
 SKETCH = "sketch."
 HOUR_S = 3600
 # Seconds of such a slot. A line that does not keep the finest window of the catalog keeps no peaks.
@@ -48,21 +47,19 @@ class Row:
         key: its key in topic `windows`.
         counts: metric name to integer; zero metrics are not there.
         offset: the beacon offset that the counts include; -1 for a row that is new.
-        sketches: by name (see catalog.DISTINCT), what pipeline.sketch packed; of hour rows of sets that have them.
+        sketches: of hour rows of sets that have them, by SKETCH and name (see catalog.DISTINCT): what pipeline.sketch
+            packed, as base64.
     """
 
     id: RowId
     key: bytes
     counts: Counts = field(default_factory=dict)
     offset: int = -1
-    sketches: dict[str, bytes] = field(default_factory=dict)
+    sketches: dict[str, str] = field(default_factory=dict)
 
     def value(self) -> bytes:
         """Return its value in topic `windows`."""
-        if not self.sketches:
-            return orjson.dumps({**self.counts, "offset": self.offset})
-        sketches = {SKETCH + name: b64encode(packed).decode() for name, packed in self.sketches.items()}
-        return orjson.dumps({**self.counts, **sketches, "offset": self.offset})
+        return orjson.dumps({**self.counts, **self.sketches, "offset": self.offset})
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +229,7 @@ def read_row(row_id: RowId, key: bytes, value: bytes) -> Row:
     if _SKETCHED not in value:
         return Row(row_id, key, counts, offset)
     named = [name for name in counts if name.startswith(SKETCH)]
-    return Row(row_id, key, counts, offset, {name[len(SKETCH) :]: b64decode(counts.pop(name)) for name in named})
+    return Row(row_id, key, counts, offset, {name: counts.pop(name) for name in named})
 
 
 def row_offset(value: bytes) -> int:

@@ -8,6 +8,7 @@ of whoever wrote the row.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,6 @@ import orjson
 from pipeline.batch import MAX_LINES
 from pipeline.catalog import AUDIENCE_PEAK, METRICS, Adds, EventType, Metric, Window
 from pipeline.event import Event
-from pipeline.firsts import Hashes
 from pipeline.parameters import Reason, Rejected
 from pipeline.rows import Rules
 from pipeline.sessions import Session, grown
@@ -42,8 +42,10 @@ MOST_PROJECTED = 100_000
 # A row's place: partition, and which row of it.
 Place = tuple[int, RowId]
 NO_ROWS: Mapping[Place, Counts] = {}
+# By name of a sketch, whom it must have seen.
+Seen = dict[str, set[int]]
 # A row's counts, the sessions seen in it, each with the names that it is counted under, and who its sketches have seen.
-Cell = tuple[Counts, dict[bytes, set[str]], Hashes]
+Cell = tuple[Counts, dict[bytes, set[str]], Seen]
 # Per window: the number of a set, its values, and whether it keeps peaks and sketches there.
 Projected = list[list[tuple[int, tuple[str, ...], bool, bool]]]
 
@@ -80,7 +82,7 @@ class Recount:
     rules: Rules
     range: Range
     rows: dict[RowId, Counts] = field(default_factory=dict)
-    seen: dict[RowId, Hashes] = field(default_factory=dict)
+    seen: dict[RowId, Seen] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
     time: int = 0
     _seen: dict[bytes, int] = field(default_factory=dict)
@@ -233,7 +235,7 @@ def found_rows(
         if not is_expired(windows[row_id[0]], row_id[2], now_s.get(partition, 0.0)):
             row = read_row(row_id, key, value)
             counts = {name: count for name, count in row.counts.items() if count and not name.startswith("rows.")}
-            sketches = {SKETCH + name: Sketch(packed).count() for name, packed in row.sketches.items()}
+            sketches = {name: Sketch(b64decode(text)).count() for name, text in row.sketches.items()}
             found[partition, row_id] = counts | sketches
     return found
 
@@ -254,7 +256,7 @@ def wanted_rows(
     }
 
 
-def _sketched(seen: Hashes, found: Counts) -> Counts:
+def _sketched(seen: Seen, found: Counts) -> Counts:
     counted: Counts = {}
     for name, hashes in seen.items():
         if SKETCH + name in found:

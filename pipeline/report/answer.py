@@ -230,6 +230,12 @@ def csv_body(query: Query, found: dict[str, Any]) -> bytes:
     return ("\r\n".join(lines) + "\r\n").encode()
 
 
+def csv_estimates(query: Query) -> str:
+    """Return which columns of a CSV answer are estimates, and their error; "" for none."""
+    names = sorted(estimates(query)["rows"] & {*query.shape.metrics})
+    return ", ".join(f"{name};error={ERROR};confidence={CONFIDENCE}" for name in names)
+
+
 def csv_name(query: Query) -> str:
     """Return the file name of a CSV answer: made of the catalog's words and numbers only."""
     return f"report-{query.shape.window.name}-{query.since}-{query.until}.csv"

@@ -57,13 +57,19 @@ class HourlyWriter(Writer):
         return [self._total(query, name) for name in self.sums]
 
     def _total(self, query: Query, name: str) -> str:
-        estimated = self.estimates.get(name)
-        if estimated is not None and estimated.totals is not None:
-            return f"({self._count(query, estimated.totals, name, [])})"
-        if name == PEAK and self.peaks is not None and self.peaks.totals is not None:
-            hours = self._hours(query, self.peaks.totals, [])
-            return f"(SELECT {self._most(query, '0', HOUR_S)} FROM ({hours}))"
-        return f'coalesce(sum("{name}"), 0)' if name in self.kept else "NULL"
+        hours = self.peaks if name == PEAK else self.estimates.get(name)
+        if hours is None or hours.totals is None:
+            return f'coalesce(sum("{name}"), 0)' if name in self.kept else "NULL"
+        if hours.rows == hours.totals and self._is_one_group(over_time=name == PEAK):
+            return f'CASE count(*) WHEN 0 THEN 0 ELSE max("{name}") END'
+        if name == PEAK:
+            return f"(SELECT {self._most(query, '0', HOUR_S)} FROM ({self._hours(query, hours.totals, [])}))"
+        return f"({self._count(query, hours.totals, name, [])})"
+
+    def _is_one_group(self, *, over_time: bool) -> bool:
+        """Tell whether the rows say what the totals are: there is one, or (of a peak) one an instant."""
+        filters = dict(self.shape.filters)
+        return all(over_time if name == TIME else len(filters.get(name, ())) == 1 for name in self.by)
 
     def _count(self, query: Query, table: Table, name: str, columns: list[str]) -> str:
         """Return how many distinct ones the sketches of a range have seen; null where a row has none.

@@ -45,6 +45,8 @@ def _described(asked: Query, entry: Entry, whole: bool) -> dict[str, str]:
     if asked.shape.format is not Format.CSV or entry.fresh is None:
         return said | {"Content-Type": CONTENT_TYPE[Format.JSON]}
     through = entry.fresh.counted_through
+    estimated = answer.csv_estimates(asked)
+    said |= {"Estimates": estimated} if estimated else {}
     return said | {
         "Content-Type": CONTENT_TYPE[Format.CSV],
         "Content-Disposition": f'attachment; filename="{answer.csv_name(asked)}"',

@@ -48,6 +48,8 @@ async def test_a_beacon_shows_up_by_itself(shown: Shown, visit: Visit) -> None:
     await post(shown, "1_live", 1, 2, 3, 99)
     await expect(visit.page.locator(number("Plays"))).to_have_text(str(before + 1), timeout=15_000)
     print(f"on the page {time.monotonic() - began:.2f} s after the 200")
+    await expect(visit.page.locator(number("Peak"))).to_have_text(re.compile("^[1-9]"), timeout=15_000)
+    await expect(visit.page.locator(number("Audience now"))).to_have_text(re.compile(r"^\d"))
 
 
 async def test_a_table_sorts_an_entry_opens_and_a_link_is_the_view(shown: Shown, visit: Visit) -> None:

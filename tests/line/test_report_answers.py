@@ -6,10 +6,12 @@ import asyncio
 import csv
 import io
 import itertools
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
 
+from pipeline.sketch import Sketch
 from tests.line.report_stage import FakeSource, Stage, T, report, row_key
 
 CLOSED = f"/v1/report?from={T}&to={T + 120}&by=time,entry&metrics=plays"
@@ -106,6 +108,49 @@ async def test_csv_is_a_download_with_the_same_numbers(tmp_path: Path) -> None:
         assert rows == [["partnerId", "entryId", "plays"], ["7", '\'=HYPERLINK("x")', "2"], ["7", "a,b", "1"]]
         assert (await stage.get(path, headers={"Accept": "text/html"})).status == 406
         assert (await stage.get(path + "&format=csv")).body == answer.body
+
+
+def sketch_of(*sessions: int) -> str:
+    sketch = Sketch()
+    sketch.add(sessions)
+    return b64encode(sketch.packed()).decode()
+
+
+async def test_peaks_and_distinct_sessions_are_read_out_of_hours_with_their_error(tmp_path: Path) -> None:
+    #             hour T: slot 0, slot 1        | hour T + 3600: slot 0
+    # partition 0          3       1   sees 1,2 |               2    sees 2
+    # partition 1                  4   sees 5   |
+    async with report(tmp_path) as stage:
+        first = {"sessions": 2, "audience": 3, "audience.0": 3, "audience.1": 1, "sketch.sessions": sketch_of(1, 2)}
+        stage.row("7", None, T, "1h", 0, **first)  # type: ignore[arg-type]
+        second = {"sessions": 1, "audience": 1, "audience.0": 2, "sketch.sessions": sketch_of(2)}
+        stage.row("7", None, T + 3600, "1h", 0, **second)  # type: ignore[arg-type]
+        await stage.checkpoint(0)
+        other = {"sessions": 1, "audience": 4, "audience.1": 4, "sketch.sessions": sketch_of(5)}
+        stage.row("7", None, T, "1h", 1, **other)  # type: ignore[arg-type]
+        await stage.checkpoint(1)
+        asked = f"/v1/report?window=1h&from={T}&to={T + 7200}&metrics=peak,sessions&partnerId=7&by="
+        hours = await stage.json(asked + "time")
+        assert hours["rows"] == [
+            {"time": T, "peak": 5, "sessions": 3},
+            {"time": T + 3600, "peak": 2, "sessions": 1},
+        ]
+        assert hours["totals"] == {"peak": 5, "sessions": 3}
+        assert hours["estimates"] == {"sessions": {"error": 0.03, "confidence": 0.99, "in": ["totals"]}}
+        assert "Estimates" not in (await stage.get(asked + "time&format=csv")).headers
+        whole = await stage.get(asked + "partner&format=csv")
+        assert whole.text.splitlines()[1] == '"7",5,3'
+        assert whole.headers["Estimates"] == "sessions;error=0.03;confidence=0.99"
+
+
+async def test_a_peak_of_minutes_is_asked_again_when_its_hour_changes(tmp_path: Path) -> None:
+    async with report(tmp_path) as stage:
+        stage.row("7", None, T + 60, "1m", audience=1)
+        for peak in (1, 5):
+            stage.row("7", None, T, "1h", **{"audience": 1, "audience.6": peak})
+            await stage.checkpoint()
+            found = await stage.json(f"/v1/report?window=1m&from={T}&to={T + 120}&by=time&metrics=peak&partnerId=7")
+            assert found["rows"] == [{"time": T + 60, "peak": peak}]
 
 
 @pytest.mark.parametrize(
