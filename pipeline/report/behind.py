@@ -98,6 +98,7 @@ class Behind:
     repeats: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     _kept: list[Sighting] = field(default_factory=list)
+    _last: tuple[int, tuple[int, int, int]] | None = None
     _seen: dict[tuple[int, bytes], int] = field(default_factory=dict)
     _copies: dict[tuple[int, bytes], int] = field(default_factory=dict)
     _counted: set[tuple[str, bytes]] = field(default_factory=set)
@@ -183,14 +184,20 @@ class Behind:
         return adds
 
     def _keep(self, event: Event, place: tuple[int, int, int], stored: int, adds: dict[str, int], line: bytes) -> None:
-        limit = self.cell.limit
-        if len(self._kept) >= 2 * limit:
-            self._kept = sorted(self._kept, key=lambda one: one.order)[:limit]
+        # What will not be shown is not looked at closer: that costs more than reading the line.
+        if self._last is not None and (event.time, place) > self._last:
+            return
         self._kept.append(Sighting(event.time, place, stored, event, adds, parameters_shown(line)))
+        if len(self._kept) >= 2 * self.cell.limit:
+            self._kept = self._first()
+            self._last = self._kept[-1].order
+
+    def _first(self) -> list[Sighting]:
+        return sorted(self._kept, key=lambda one: one.order)[: self.cell.limit]
 
     def shown(self, inside: bool) -> list[dict[str, Any]]:
         """Return the first beacons of the cell; `inside`: with their places in Kafka, which count everybody's."""
-        return [self._shown(one, inside) for one in sorted(self._kept, key=lambda one: one.order)[: self.cell.limit]]
+        return [self._shown(one, inside) for one in self._first()]
 
     def _shown(self, one: Sighting, inside: bool) -> dict[str, Any]:
         kind = one.event.type

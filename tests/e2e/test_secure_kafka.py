@@ -41,6 +41,10 @@ async def test_a_beacon_is_counted_through_tls_with(cluster: SecureCluster, door
             reader = Reader(line.report_url)
             await reader.counted(acked_ms, 30)
             found = await reader.ask(session, window="1h", by="partner,entry", metrics="plays,views")
+            cell = {"partnerId": "4242", "window": "1h", "start": str(acked_ms // 3_600_000 * 3600), "metric": "plays"}
+            async with session.get(f"{line.report_url}/v1/events", params=cell) as answer:
+                assert answer.status == 200
+                assert len((await answer.json())["beacons"]) == 1
         assert found["rows"] == [{"partnerId": "4242", "entryId": "1_tls", "plays": 1, "views": 0}]
     except BaseException:
         print(*line.logs(), sep="\n")
