@@ -65,6 +65,7 @@ PURE = (
     "pipeline/report/sql.py",
     "pipeline/report/words.py",
     "pipeline/sessions.py",
+    "pipeline/sharing.py",
     "pipeline/tail.py",
     "pipeline/windows.py",
 )
