@@ -52,8 +52,8 @@ def _fewest(after: dict[str, Share], workers: list[str]) -> Share:
 def _even_out(before: Mapping[str, Share], after: dict[str, Share], is_loss: bool) -> None:
     """Move partitions until workers differ by one: to workers with a copy first.
 
-    After a loss a difference of two stays rather than that a partition is opened without a copy: the next worker that
-    comes evens it out.
+    After a loss a difference stays rather than that a partition is opened without a copy: the next worker that comes
+    evens it out.
     """
     while True:
         most = max(len(share.counts) for share in after.values())
@@ -72,8 +72,8 @@ def _even_out(before: Mapping[str, Share], after: dict[str, Share], is_loss: boo
         ]
         if not moves:
             return
-        is_cold, fewest, number, giver, to = min(moves)
-        if is_cold and is_loss and most - fewest <= 2:
+        is_cold, _, number, giver, to = min(moves)
+        if is_cold and is_loss:
             return
         after[giver].counts.remove(number)
         after[to].counts.add(number)
@@ -85,12 +85,12 @@ def _place_copies(before: Mapping[str, Share], after: dict[str, Share], copies: 
         others = [worker for worker in sorted(after) if worker != owner]
         if not others:
             return
-        most = -(-copies * len(share.counts) // len(others))
+        even = copies * len(share.counts) // len(others)
         placed = dict.fromkeys(others, 0)
         for number in sorted(share.counts):
             # A worker that counted it until now has the warmest copy there is.
             warmth = {w: 2 * (number in before[w].counts) + (number in before[w].copies) for w in others}
-            rank = {w: (placed[w] >= most, -warmth[w], placed[w], len(after[w].copies), w) for w in others}
+            rank = {w: (placed[w] >= even, -warmth[w], placed[w], len(after[w].copies), w) for w in others}
             for worker in sorted(others, key=rank.__getitem__)[:copies]:
                 placed[worker] += 1
                 after[worker].copies.add(number)
