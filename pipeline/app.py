@@ -16,6 +16,7 @@ from urllib.parse import quote
 import faust
 from faust.types import TP
 
+from pipeline.assignor import Assignor
 from pipeline.catalog import METRICS, WINDOWS
 from pipeline.changelog import Topics
 from pipeline.chosen import sets_named
@@ -103,8 +104,8 @@ class Line:
             self.owner.checkpoint()
             await self.owner.follow_retention()
         following.cancel()
-        await self.standby.close()
         await self.owner.close()
+        await self.standby.close()
         if crashed.done():
             raise RuntimeError("Faust stopped by itself")
         crashed.cancel()
@@ -155,7 +156,8 @@ def _faust_app(kafka: KafkaSettings, worker: WorkerSettings, group: str, place: 
         broker_client_id=worker.id,
         # Not the host's name, which another container has: a member that comes back must be the one that went.
         canonical_url=f"http://{quote(worker.id, safe='')}",
-        # Faust's assignor says who keeps which copy, and gives a lost worker's partitions to those that have one.
+        # The assignor says who keeps which copy, and gives a lost worker's partitions to those that have one.
+        PartitionAssignor=Assignor,
         table_standby_replicas=worker.standby,
         broker_credentials=_credentials(kafka),
         datadir=str(place.state_dir / "faust"),

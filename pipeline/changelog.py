@@ -234,22 +234,25 @@ def read_to_end(
     Raises:
         Lost: Kafka did not answer.
     """
-    consumer.assign([TopicPartition(topic, partition, place) for topic, place in places.items()])
-    unfinished = set(places)
-    waited_s = 0.0
-    while unfinished:
-        messages = consumer.consume(10_000, poll_s)
-        waited_s = 0.0 if messages else waited_s + poll_s
-        if waited_s > silent_s:
-            raise Lost("replay: Kafka is silent")
-        for message in messages:
-            error = message.error()
-            if error is None:
-                yield Replayed(message.topic(), message.offset(), message.key(), message.value())
-            elif error.code() == KafkaError._PARTITION_EOF:
-                unfinished.discard(message.topic())
-            elif not error.retriable() and error.code() != KafkaError._TRANSPORT:
-                raise _lost("replay", KafkaException(error))
+    try:
+        consumer.assign([TopicPartition(topic, partition, place) for topic, place in places.items()])
+        unfinished = set(places)
+        waited_s = 0.0
+        while unfinished:
+            messages = consumer.consume(10_000, poll_s)
+            waited_s = 0.0 if messages else waited_s + poll_s
+            if waited_s > silent_s:
+                raise Lost("replay: Kafka is silent")
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    yield Replayed(message.topic(), message.offset(), message.key(), message.value())
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    unfinished.discard(message.topic())
+                elif not error.retriable() and error.code() != KafkaError._TRANSPORT:
+                    raise KafkaException(error)
+    except KafkaException as error:
+        raise _lost("replay", error) from error
 
 
 def _seen_records(batch: Batch) -> Iterator[bytes]:

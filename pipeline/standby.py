@@ -218,8 +218,11 @@ class Standby:
     def _disconnect(self) -> None:
         """Let the connection go: a client may go on asking a broker that has died, a new one asks the others."""
         reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        try:
+            if reader is not None:
+                reader.close()
+        except Exception:
+            log.exception("closing the connection of the copies failed")
 
 
 def _close(copy: Copy, damaged: bool = False) -> None:

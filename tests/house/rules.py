@@ -81,6 +81,7 @@ PURE = (
     "pipeline/report/words.py",
     "pipeline/report/writer.py",
     "pipeline/sessions.py",
+    "pipeline/sharing.py",
     "pipeline/sketch.py",
     "pipeline/tail.py",
     "pipeline/viewers.py",

@@ -1,0 +1,117 @@
+"""Who counts what and who keeps copies: every partition once, even, sticky, and warm after the loss of any worker."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from faust.assignor.client_assignment import ClientAssignment, ClientMetadata
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.assignor import Assignor
+from pipeline.sharing import Share, shared
+
+Group = dict[str, Share]
+
+
+def _joined(before: Group, partitions: int, copies: int, *names: str) -> Group:
+    return shared(before | {name: Share() for name in names}, partitions, copies)
+
+
+def _without(group: Group, *names: str) -> Group:
+    return {name: share for name, share in group.items() if name not in names}
+
+
+def _loads(group: Group) -> list[int]:
+    return sorted(len(share.counts) for share in group.values())
+
+
+def test_the_first_worker_counts_everything_and_has_no_copies() -> None:
+    assert _joined({}, 4, 1, "a") == {"a": Share({0, 1, 2, 3}, set())}
+
+
+def test_two_workers_keep_copies_of_each_other() -> None:
+    group = _joined(_joined({}, 4, 1, "a"), 4, 1, "b")
+    assert (group["a"].counts, group["a"].copies) == (group["b"].copies, group["b"].counts)
+    assert _loads(group) == [2, 2]
+
+
+def test_a_third_worker_gets_its_part_of_four_partitions() -> None:
+    assert _loads(_joined(_joined({}, 4, 1, "a", "b"), 4, 1, "c")) == [1, 1, 2]
+
+
+def test_more_workers_than_partitions_leave_spares_that_keep_copies_or_nothing() -> None:
+    group = _joined({}, 2, 1, "a", "b", "c", "d")
+    assert _loads(group) == [0, 0, 1, 1]
+    assert sum(len(share.copies) for share in group.values()) == 2
+
+
+def test_nobody_is_there() -> None:
+    assert shared({}, 4, 1) == {}
+
+
+def test_two_that_claim_one_partition_do_not_both_get_it() -> None:
+    group = shared({"a": Share({0, 1}), "b": Share({1, 7})}, 2, 0)
+    assert group == {"a": Share({1}), "b": Share({0})}
+
+
+_steps = st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=1, max_size=12)
+
+
+@given(partitions=st.integers(1, 24), copies=st.integers(0, 3), steps=_steps)
+def test_whoever_comes_and_goes_all_is_counted_once_evenly_and_goes_on_from_copies(
+    partitions: int, copies: int, steps: list[tuple[bool, int]]
+) -> None:
+    group: Group = {}
+    losses = 0
+    for number, (joins, drawn) in enumerate(steps):
+        before = group
+        if joins or len(group) < 2:
+            group = _joined(group, partitions, copies, f"{drawn}-{number}")
+            lost: set[int] = set()
+            losses = 0
+        else:
+            gone = sorted(group)[drawn % len(group)]
+            lost = group[gone].counts
+            losses += bool(lost)
+            group = shared(_without(group, gone), partitions, copies)
+        assert sorted(part for share in group.values() for part in share.counts) == list(range(partitions))
+        held = Counter(part for share in group.values() for part in share.copies)
+        assert all(held[part] == min(copies, len(group) - 1) for part in range(partitions))
+        assert all(not share.counts & share.copies for share in group.values())
+        loads = _loads(group)
+        assert loads[-1] - loads[0] <= 1 + losses
+        if lost and copies:
+            moved = {(part, name) for name, share in group.items() for part in share.counts - before[name].counts}
+            assert all(part in before[name].copies for part, name in moved)
+        # Asked again with nothing changed, nothing changes but for what losses had left uneven.
+        if not losses:
+            assert {name: share.counts for name, share in shared(group, partitions, copies).items()} == {
+                name: share.counts for name, share in group.items()
+            }
+
+
+@pytest.mark.parametrize("topics", [["beacons"], ["beacons", "another"]])
+def test_the_assignor_tells_each_member_its_share_in_fausts_words(topics: list[str]) -> None:
+    conf = SimpleNamespace(canonical_url="http://w")
+    app: Any = SimpleNamespace(tables=SimpleNamespace(changelog_topics=set(), data={}), conf=conf, tracer=None)
+    assignor = Assignor(app, replicas=1)
+    cluster: Any = SimpleNamespace(partitions_for_topic=lambda topic: {0, 1, 2, 3} if topic == "beacons" else None)
+
+    def member(url: str, counts: list[int]) -> ConsumerProtocolMemberMetadata:
+        held = ClientAssignment(actives={"beacons": counts}, standbys={})
+        said = ClientMetadata(assignment=held, url=url, changelog_distribution={})
+        return ConsumerProtocolMemberMetadata(4, topics, said.dumps())
+
+    told = assignor._perform_assignment(
+        cluster, {"a": member("http://w", [0, 1, 2, 3]), "b": member("http://other", [])}
+    )
+    assert sorted(len(dict(one.assignment)["beacons"]) for one in told.values()) == [2, 2]
+    assignor.on_assignment(told["a"])  # Faust's own reading of it: it refuses what does not fit.
+    counted = {tp.partition for tp in assignor.assigned_actives() if tp.topic == "beacons"}
+    copied = {tp.partition for tp in assignor.assigned_standbys() if tp.topic == "beacons"}
+    assert (len(counted), counted | copied) == (2, {0, 1, 2, 3})
