@@ -132,6 +132,8 @@ async def test_a_number_opens_the_beacons_behind_it_by_keyboard(shown: Shown, vi
     await expect(rows).to_have_count(2)
     await expect(rows.first).to_contain_text("bufferTime=0.5")
     await expect(page.locator("#explain-further")).to_be_hidden()
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    await page.screenshot(path=PICTURES / "explained.png")
     found = await Axe().run(page)
     bad = [one for one in found.response["violations"] if one["impact"] in ("serious", "critical")]
     assert [(one["id"], [node["target"] for node in one["nodes"]]) for one in bad] == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,7 +20,7 @@ AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0"
 
 
 @pytest.fixture
-def original(broker: Broker, tmp_path: Any) -> Any:
+def original(broker: Broker, tmp_path: Path) -> Iterator[Line]:
     line = Line(broker.bootstrap, "original-", tmp_path / "line", WORKER_SETS="original", PARTITIONS="2")
     try:
         yield line

@@ -49,6 +49,8 @@ async def test_the_beacons_of_a_number_add_up_to_it(tmp_path: Path) -> None:
         ]
         assert found["lookedAt"] == {"from": T - 60, "to": T + 660, "cut": [], "records": 4, "beacons": 4}
         assert "192.0.2" not in answer.text
+        future = await stage.json(PLAYS.replace(str(T), str(T + 4980)))
+        assert future["lookedAt"]["to"] == T + 5000
 
 
 async def test_beacons_that_are_not_counted_yet_are_not_shown(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ function tell(answer) {
   const cut = answer.lookedAt.cut.map((why) => CUT[why] ?? why);
   say(parts.join(" ") + (cut.length ? `: ${cut.join("; ")}.` : "."));
   by("explain-further").hidden = answer.equal;
-  const head = ["received", "event", "adds", "repeats", "waited", "session", "says"];
+  const head = ["received (UTC)", "event", "adds", "repeats", "waited", "session", "says"];
   const rows = answer.beacons.map((one) => make("tr", {},
     make("td", {}, new Date(one.time * 1000).toISOString().slice(11, 23)),
     make("td", {}, one.event ?? String(one.eventType)),
