@@ -50,6 +50,9 @@ async def test_a_beacon_shows_up_by_itself(shown: Shown, visit: Visit) -> None:
     print(f"on the page {time.monotonic() - began:.2f} s after the 200")
     await expect(visit.page.locator(number("Peak"))).to_have_text(re.compile("^[1-9]"), timeout=15_000)
     await expect(visit.page.locator(number("Audience now"))).to_have_text(re.compile(r"^\d"))
+    # By whole hours, also where less than an hour is shown.
+    await expect(visit.page.locator(number("Sessions"))).to_have_text(re.compile("^[1-9]"), timeout=15_000)
+    await expect(visit.page.locator('.tile[data-tile="Sessions"]')).to_contain_text("since")
 
 
 async def test_a_table_sorts_an_entry_opens_and_a_link_is_the_view(shown: Shown, visit: Visit) -> None:
@@ -121,7 +124,7 @@ async def test_a_number_opens_the_beacons_behind_it_by_keyboard(shown: Shown, vi
     await page.fill("input[name=entryId]", "1_told")
     await page.press("input[name=entryId]", "Enter")
     number_of_views = page.locator('#top button[data-number="views"]')
-    await expect(number_of_views).to_have_text("2", timeout=15_000)
+    await expect(number_of_views).to_have_text(["2"], timeout=15_000)
     await number_of_views.focus()
     await page.keyboard.press("Enter")
     await expect(page.locator("#explain")).to_be_visible()
@@ -152,6 +155,8 @@ async def test_the_page_is_fit_for_everybody(shown: Shown, visit: Visit, theme: 
     await page.press("input[name=entryId]", "Enter")
     await expect(page.locator("#top tbody tr")).to_have_count(1, timeout=15_000)
     await expect(page.locator("#splits h3").nth(1)).to_be_visible(timeout=15_000)
+    await expect(page.locator(number("Plays"))).to_have_text(re.compile("^[1-9]"), timeout=15_000)
+    await expect(page.locator(number("Sessions"))).to_have_text(re.compile("^[1-9]"), timeout=15_000)
     PICTURES.mkdir(parents=True, exist_ok=True)
     await page.screenshot(path=PICTURES / f"{theme}-{width}.png", full_page=True)
     found = await Axe().run(page)

@@ -14,6 +14,7 @@ from ingest.frames import Frame, pack_frame, read_frames
 from ingest.wire import UnreadableLine, decode, encode
 from pipeline.batch import Position
 from pipeline.catalog import METRICS, SETS, WINDOWS
+from pipeline.config import WorkerSettings
 from pipeline.enrich.enrichers import Enrichers
 from pipeline.event import NO_SESSION, Event
 from pipeline.parameters import Reason
@@ -32,7 +33,7 @@ _KINDS = {
     0x54: b"text/plain;charset=UTF-8",
     0x4D: b"multipart/form-data; boundary=x",
 }
-_RULES = Rules(Shape.of(WINDOWS, SETS), METRICS, Enrichers())
+_RULES = Rules(Shape.of(WINDOWS, SETS), METRICS, Enrichers(WorkerSettings()))
 # Reading touches neither the store nor the rows.
 _PARTITION = Partition(0, cast(Any, None), _RULES, Position())
 _NEIGHBOURS = (play(1, session="before"), play(1, session="behind"))

@@ -6,8 +6,10 @@ import { by, option, put } from "./dom.js";
 import { explain } from "./explain.js";
 import { COLUMNS, funnel, health, quality, splits, tiles, top } from "./parts.js";
 import { fittingWindow, listed, query, RANGES, readState, seconds, writeState } from "./state.js";
+import { clock, shown } from "./words.js";
 
 const TOP = 12;
+const HOUR = 3600;
 const FUNNEL = ["plays", "quartile25", "quartile50", "quartile75", "quartile100"];
 const QUALITY = ["bufferPerMinute", "bufferedViewRate", "averageBitrate", "averageJoinTime", "errors", "exitsBeforeStart"];
 const SPLITS = [["playbackType", "Live or not"], ["country", "Country"], ["device", "Device"], ["browser", "Browser"], ["domain", "Site"]];
@@ -79,25 +81,32 @@ function showSeries(window) {
 }
 
 // What no sum says: asked for apart from the stream, as it is read out of every hour of the range.
-const WHOLE = ["peak", "sessions"];
 const NOTHING = { totals: {}, previous: { totals: {} }, estimates: {} };
-const latest = { totals: {}, before: {}, whole: NOTHING, now: null, nowBefore: undefined };
+const latest = { totals: {}, before: {}, peak: NOTHING, hours: NOTHING, now: null, nowBefore: undefined };
 
 function showTiles() {
-  const totals = { ...latest.totals, ...latest.whole.totals };
-  const before = { ...latest.before, ...latest.whole.previous.totals };
-  const estimates = latest.whole.estimates ?? {};
-  const about = (name) => (name in estimates ? ` An estimate: ${shown(estimates[name].error, "ratio")} off at most, in ${shown(estimates[name].confidence, "ratio")} of cases.` : "");
-  const tile = (name, title) => ({ name: title, value: totals[name] ?? null, unit: units[name], before: before[name] ?? null, says: says(name) + about(name) });
+  const totals = { ...latest.totals, ...latest.peak.totals };
+  const before = { ...latest.before, ...latest.peak.previous.totals };
+  const tile = (name, title) => ({ name: title, value: totals[name] ?? null, unit: units[name], before: before[name] ?? null, says: says(name) });
   tiles([
     { name: "Audience now", value: latest.now, unit: "sessions", before: latest.nowBefore, says: "Sessions that watched in the last full 10 s." },
-    tile("peak", "Peak"), tile("sessions", "Sessions"), tile("plays", "Plays"), tile("views", "Views"), tile("bufferingRatio", "Buffering ratio"),
+    tile("peak", "Peak"), sessionsTile(), tile("plays", "Plays"), tile("views", "Views"), tile("bufferingRatio", "Buffering ratio"),
   ]);
 }
 
+// Distinct sessions of a range are known by whole hours: those that the range touches.
+function sessionsTile() {
+  const { totals, estimates = {}, from } = latest.hours;
+  const about = estimates.sessions ? `, ${shown(estimates.sessions.error, "ratio")} off at most in ${shown(estimates.sessions.confidence, "ratio")} of cases` : "";
+  const since = from === undefined ? "" : `since ${clock(from)}${about}`;
+  return { name: "Sessions", value: totals.sessions ?? null, unit: "sessions", before: undefined, says: since };
+}
+
 async function showWhole(window) {
-  const asked = query(state, window.name, { by: "", metrics: WHOLE.join(","), compare: "previous" });
-  latest.whole = await get("/v1/report", asked);
+  latest.peak = await get("/v1/report", query(state, window.name, { by: "", metrics: "peak", compare: "previous" }));
+  const now = Date.now() / 1000;
+  const hours = { from: String(Math.floor((now - seconds(state.range)) / HOUR) * HOUR), to: String(Math.ceil(now / HOUR) * HOUR) };
+  latest.hours = await get("/v1/report", query(state, "1h", { by: "", metrics: "sessions", ...hours }));
   showTiles();
 }
 
@@ -175,7 +184,7 @@ function show() {
   ends = [];
   clearInterval(timer);
   by("problem").textContent = "";
-  latest.whole = NOTHING;
+  latest.peak = latest.hours = NOTHING;
   const window = fittingWindow(catalog.windows, state);
   showSeries(window);
   showNow();
