@@ -15,7 +15,7 @@ from tests.chaos.checks import Verdict, judge
 from tests.chaos.faults import FAULTS
 from tests.chaos.faults.fault import Fault
 from tests.chaos.sending import Journal, Sender
-from tests.chaos.stage import OPERATOR, PLAIN, Stage
+from tests.chaos.stage import OPERATOR, PLAIN, PORTS, Stage
 from tests.chaos.topics import read_beacons, read_windows
 from tests.chaos.watch import NoAnswer, Reader, Watch
 from tests.e2e.sender import Outcome
@@ -56,6 +56,7 @@ class Result:
 
     seed: int
     journal: Journal
+    freezes: list[tuple[int, float, float]] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     lines: list[str] = field(default_factory=list)
     restarts: dict[str, int] = field(default_factory=dict)
@@ -75,7 +76,9 @@ class Result:
         journal = self.journal
         classes = ", ".join(f"{journal.count(outcome)} {outcome.name.lower()}" for outcome in reversed(Outcome))
         kinds = ", ".join(f"{name} {number}" for name, number in sorted(self.faults.items(), key=_by_number))
-        slow = f"p99 {journal.slowest(0.99) * 1000:.0f} ms, slowest {journal.slowest(1) * 1000:.0f} ms"
+        awake = [journal.slowest(share, self.freezes) * 1000 for share in (0.99, 1)]
+        slow = f"p99 {journal.slowest(0.99) * 1000:.0f} ms, slowest {journal.slowest(1) * 1000:.0f} ms, "
+        slow += f"and {awake[0]:.0f} and {awake[1]:.0f} ms of ingests that were not frozen"
         return (
             f"seed {self.seed}: {journal.sent} beacons sent, {len(journal.outcomes)} distinct: {classes}; "
             f"answers {dict(journal.answers)}, {slow}\n"
@@ -125,7 +128,7 @@ class Run:
         return result
 
     async def _send(self) -> None:
-        senders = [Sender(port, self._result.journal) for port in (27201, 27202)]
+        senders = [Sender(port, self._result.journal) for port in PORTS.values()]
         for number in range(max(1, round(self._seconds / PART_SECONDS))):
             planned = traffic(self._seed * 1000 + number, int(RATE * min(PART_SECONDS, self._seconds)), RESENT)
             halves: tuple[list[Request], ...] = (planned[::2], planned[1::2])
@@ -190,7 +193,7 @@ class Run:
         result.verdict = judge(result.journal.outcomes, beacons, windows, report)
         result.verdict.findings += watch.findings
         result.stored, result.rows = len(beacons.stored), len(report)
-        result.reads, result.claims = watch.reads, watch.claims
+        result.reads, result.claims, result.freezes = watch.reads, watch.claims, self._stage.freezes
         result.restarts = self._stage.restarts
         if not watch.reads:
             result.verdict.findings.append("the report was never read while everything was hurt")

@@ -33,21 +33,24 @@ class Journal:
         outcomes: by request, the best that is known over all its sendings.
         acked: in order of time: when a request was first answered 200 (Unix ms) and the entry that must count it.
         answers: how many answers of which kind.
-        seconds: how long each 200 took.
+        took: of each 200, the port that was asked, when (monotonic seconds), and how long it took.
     """
 
     outcomes: dict[Beacon, Outcome] = field(default_factory=dict)
     acked: list[tuple[int, str]] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
-    seconds: list[float] = field(default_factory=list)
+    took: list[tuple[int, float, float]] = field(default_factory=list)
     sent: int = 0
 
-    def note(self, request: Request, outcome: Outcome, answer: str, seconds: float) -> None:
+    def note(
+        self, request: Request, outcome: Outcome, answer: str, took: tuple[int, float, float] | None = None
+    ) -> None:
         self.sent += 1
         self.answers[answer] += 1
         before = self.outcomes.get(request.key, Outcome.FAILED)
         if outcome is Outcome.ACKED:
-            self.seconds.append(seconds)
+            if took is not None:
+                self.took.append(took)
             if before is not Outcome.ACKED:
                 self.acked.append((time.time_ns() // 1_000_000, entry_of(request)))
         self.outcomes[request.key] = max(outcome, before)
@@ -56,10 +59,17 @@ class Journal:
         """Return how many distinct beacons ended so."""
         return sum(found is outcome for found in self.outcomes.values())
 
-    def slowest(self, share: float) -> float:
-        """Return how long a 200 took that this share of them was faster than."""
-        ordered = sorted(self.seconds) or [0.0]
-        return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+    def slowest(self, share: float, freezes: Sequence[tuple[int, float, float]] = ()) -> float:
+        """Return how long a 200 took that this share of them was faster than; not of an ingest that was frozen.
+
+        `freezes`: port, begin and end of each. An ingest that does not run answers nobody, and its load waits behind.
+        """
+        ordered = sorted(seconds for port, at, seconds in self.took if not _is_frozen(port, at, at + seconds, freezes))
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+def _is_frozen(port: int, since: float, until: float, freezes: Sequence[tuple[int, float, float]]) -> bool:
+    return any(port == frozen and since < thawed and began < until for frozen, began, thawed in freezes)
 
 
 def entry_of(request: Request) -> str:
@@ -138,20 +148,20 @@ class Sender:
                 connection = await asyncio.wait_for(self._connection(), CONNECT_SECONDS)
             except (OSError, TimeoutError) as error:
                 # No byte of it has left: it can not count.
-                self._journal.note(request, Outcome.FAILED, type(error).__name__, 0)
+                self._journal.note(request, Outcome.FAILED, type(error).__name__)
                 return
             try:
                 status = await asyncio.wait_for(connection.ask(_wire(request)), ANSWER_SECONDS)
             except asyncio.CancelledError:
                 # Nobody waits for the answer any more; the beacon is on its way all the same.
-                self._journal.note(request, Outcome.UNKNOWN, "CancelledError", 0)
+                self._journal.note(request, Outcome.UNKNOWN, "CancelledError")
                 raise
             except (OSError, TimeoutError) as error:
                 connection.cut()
-                self._journal.note(request, Outcome.UNKNOWN, type(error).__name__, 0)
+                self._journal.note(request, Outcome.UNKNOWN, type(error).__name__)
                 return
             outcome = Outcome.ACKED if status == 200 else Outcome.FAILED
-            self._journal.note(request, outcome, str(status), time.monotonic() - began)
+            self._journal.note(request, outcome, str(status), (self._port, began, time.monotonic() - began))
             self._idle.append(connection)
 
     async def _connection(self) -> _Connection:
@@ -170,6 +180,7 @@ class Sender:
 
 def _wire(request: Request) -> bytes:
     head = f"{request.method} /api_v3/index.php?{request.query} HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"User-Agent: {request.agent}\r\n" if request.agent else ""
     body = request.body.encode()
     if body or request.method == "POST":
         head += f"Content-Type: {request.type}\r\nContent-Length: {len(body)}\r\n"

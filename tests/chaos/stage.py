@@ -22,6 +22,7 @@ from tests.e2e.wait import until
 
 KINDS = ("ingest", "worker", "report")
 INSIDE = {"ingest": 27001, "worker": 27002, "report": 27003}
+PORTS = {"ingest-1": 27201, "ingest-2": 27202}
 ADVERTISED = {"ingest": 27101, "worker": 27102, "report": 27103}
 PLAIN = 27000
 BROKER_DISK_MIB = 2048
@@ -109,6 +110,8 @@ class Stage:
         self.folder = folder
         self.packets = Packets()
         self.busy: set[str] = set()
+        # Of ingests: port, begin and end of each.
+        self.freezes: list[tuple[int, float, float]] = []
         self.clock_moved_at = float("-inf")
         for name, size in (("broker", BROKER_DISK_MIB), ("spool", SPOOL_DISK_MIB)):
             (folder / name).mkdir(parents=True)
@@ -128,8 +131,8 @@ class Stage:
         # One spool lies on a disk that can be filled, of memory; the other one on the real disk.
         full = {"INGEST_SPOOL_DIR": str(self.folder / "spool" / "ingest-2"), "INGEST_SPOOL_MIN_FREE_MIB": "1"}
         made = [
-            line.ingest("ingest-1", 27201, KAFKA_BOOTSTRAP=reach("ingest")),
-            line.ingest("ingest-2", 27202, KAFKA_BOOTSTRAP=reach("ingest"), **full),
+            line.ingest("ingest-1", PORTS["ingest-1"], KAFKA_BOOTSTRAP=reach("ingest")),
+            line.ingest("ingest-2", PORTS["ingest-2"], KAFKA_BOOTSTRAP=reach("ingest"), **full),
             line.worker("worker-1", KAFKA_BOOTSTRAP=reach("worker")),
             line.worker("worker-2", KAFKA_BOOTSTRAP=reach("worker")),
             line.report(REPORT_KEYS=str(self.keys), KAFKA_BOOTSTRAP=reach("report")),

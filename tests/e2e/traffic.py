@@ -11,8 +11,20 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
+from zlib import crc32
 
 PARTNERS = ("101", "202", "303")
+# What a viewer has for as long as the session lasts: browser, site, kind of playback.
+AGENTS = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.1 "
+    "Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Mozilla/5.0 (SMART-TV; Linux; Tizen 9.0) AppleWebKit/538.1 (KHTML, like Gecko) Version/9.0 TV Safari/538.1",
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+)
+SITES = ("https://Video.example/watch?v=1", "http://news.example/", "https://school.example/lesson/2#top", "")
+PLAYBACK = ("vod", "vod", "live", "dvr")
 START_UP = (1, 2, 3, 99)
 WATCHED = (99, 99, 99, 99, 99, 99, 99, 33, 4, 11, 12, 35, 34, 13, 14, 22, 98, 10002)
 
@@ -25,11 +37,13 @@ class Request:
     query: str
     body: str = ""
     type: str = ""
+    agent: str = ""
 
     @property
     def wire(self) -> bytes:
         """What goes over the wire."""
         typed = f"Content-Type: {self.type}\r\nContent-Length: {len(self.body)}\r\n" if self.type else ""
+        typed += f"User-Agent: {self.agent}\r\n" if self.agent else ""
         head = f"{self.method} /api_v3/index.php?{self.query} HTTP/1.1\r\nHost: ingest.test\r\n{typed}\r\n"
         return (head + self.body).encode()
 
@@ -118,16 +132,25 @@ def _request(draw: random.Random, event: Event, entry: str) -> Request:
         "entryId": entry,
         "sessionId": event.session,
     }
-    told = {"eventIndex": event.index, "sessionStartTime": event.start, "position": event.index * 1.5}
+    viewer = crc32(event.session.encode())
+    agent = AGENTS[viewer % len(AGENTS)]
+    told = {
+        "eventIndex": event.index,
+        "sessionStartTime": event.start,
+        "position": event.index * 1.5,
+        "playTimeSum": event.index * 1.5,
+        "referrer": SITES[viewer // 8 % len(SITES)],
+        "playbackType": PLAYBACK[viewer // 64 % len(PLAYBACK)],
+    }
     if event.buffer_ms:
         told["bufferTime"] = event.buffer_ms / 1000
     way = draw.random()
     if way < 0.7:
-        return Request("GET", _query(addressed | told))
+        return Request("GET", _query(addressed | told), agent=agent)
     if way < 0.9:
-        return Request("POST", _query(addressed), json.dumps(told), "application/json")
+        return Request("POST", _query(addressed), json.dumps(told), "application/json", agent)
     rest = {name: value for name, value in addressed.items() if name != "service"} | told
-    return Request("POST", "service=analytics", _query(rest), "application/x-www-form-urlencoded")
+    return Request("POST", "service=analytics", _query(rest), "application/x-www-form-urlencoded", agent)
 
 
 def _query(parameters: dict[str, object]) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from pathlib import Path
 
 from tests.chaos.faults.fault import INGESTS, WORKERS, Fault, OnOne
-from tests.chaos.stage import Stage
+from tests.chaos.stage import PORTS, Stage
 
 STOP_SECONDS = 25
 GUEST_SECONDS = 5
+# For what came while it was frozen.
+CATCH_UP_SECONDS = 1
 
 
 class IngestKilled(OnOne):
@@ -38,9 +41,11 @@ class IngestFrozen(OnOne):
 
     async def inject(self, stage: Stage) -> None:
         stage.processes[self.target].freeze()
+        self._began = time.monotonic()
 
     async def heal(self, stage: Stage) -> None:
         stage.processes[self.target].thaw()
+        stage.freezes.append((PORTS[self.target], self._began, time.monotonic() + CATCH_UP_SECONDS))
         await super().heal(stage)
 
 
