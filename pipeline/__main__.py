@@ -22,6 +22,7 @@ SECTIONS = {
     "Repair": {
         "rejected": "pipeline.commands.rejected:rejected",
         "rebuild": "pipeline.commands.rebuild:rebuild",
+        "repartition": "pipeline.commands.repartition:repartition",
     },
     "Move in and out": {
         "export": "pipeline.commands.personal:export",

@@ -20,12 +20,12 @@ SHOWN = 12
 class Reader:
     """Reads one report from its URL."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, since: float | None = None) -> None:
         self._url = url
-        self._since = int(time.time()) // 3600 * 3600
+        self._since = int(time.time() if since is None else since) // 3600 * 3600
 
     async def ask(self, session: aiohttp.ClientSession, **asked: str) -> dict[str, Any]:
-        """Return the answer to one question about everything since the hour in which this reader was made."""
+        """Return the answer to one question about everything since this reader's first hour."""
         parameters = {"from": str(self._since), "to": str(int(time.time()) + 60)} | asked
         async with session.get(f"{self._url}/v1/report", params=parameters) as answer:
             assert answer.status == 200, f"the report answers {answer.status}: {await answer.text()}"
