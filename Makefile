@@ -40,7 +40,7 @@ pure:
 test: $(VENV)/dev.stamp ## Everything: check, the line in memory, a browser, real Kafka under faults (installs what it needs)
 	@sh deploy/local/test-tools.sh
 	@$(MAKE) --no-print-directory lint types
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest --durations=15 $(TESTS)
 
 .PHONY: chaos
 chaos: $(VENV)/dev.stamp ## Only the faults, drawn by SEED, against the whole line, for MINUTES (MINUTES=6 SEED=1)

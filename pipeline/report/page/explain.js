@@ -86,3 +86,9 @@ function tell(answer) {
 by("explain-window").addEventListener("change", () => look());
 by("explain-further").addEventListener("click", () => look(FURTHER));
 by("explain-close").addEventListener("click", () => by("explain").close());
+// The table may have been drawn anew meanwhile: the focus goes back to the number that was opened, where it is now.
+by("explain").addEventListener("close", () => {
+  const rows = [...by("top").querySelectorAll("[data-entry]")];
+  const row = rows.find(({ dataset }) => dataset.entry === open.entryId && dataset.partner === open.partnerId);
+  row?.closest("tr").querySelector(`[data-number="${open.metric.name}"]`)?.focus();
+});
