@@ -34,7 +34,7 @@ lint:
 types:
 	@$(BIN)/mypy
 pure:
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PURE)
+	@EXAMPLES=0.3 $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PURE)
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Everything: check, the line in memory, a browser, real Kafka under faults (installs what it needs)

@@ -14,13 +14,14 @@ import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
 from pipeline.store import Store
+from tests.examples import some
 from tests.pipeline.life import folder
 from tests.pipeline.store_parts import HORIZON_S
 from tests.pipeline.worker_in_memory import PLAYS, Worker, World, in_memory
 
 _quiet = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-settings.register_profile("default", max_examples=60, deadline=None, suppress_health_check=_quiet)
-settings.register_profile("long", max_examples=5_000, deadline=None, suppress_health_check=_quiet)
+settings.register_profile("default", max_examples=some(60), deadline=None, suppress_health_check=_quiet)
+settings.register_profile("long", max_examples=some(5_000), deadline=None, suppress_health_check=_quiet)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -14,6 +14,7 @@ from pipeline.event import Event
 from pipeline.firsts import Firsts
 from pipeline.sessions import Session, SessionFold, Variant, grown
 from pipeline.windows import PEAK, RowId, Shape, roll_up
+from tests.examples import some
 
 SHAPE = Shape.of(WINDOWS, (*SETS[:3], DimensionSet("type", ("partnerId", "deliveryType"), peaks=True)))
 START_S = 1_800_000_000
@@ -112,7 +113,7 @@ def test_watched_time_goes_on_over_a_short_pause_and_begins_again_after_a_long_o
 RUNS = st.lists(st.lists(st.integers(0, 30_000), min_size=1, max_size=5), min_size=1, max_size=4)
 
 
-@settings(max_examples=200)
+@settings(max_examples=some(200))
 @given(RUNS, st.randoms())
 def test_watched_time_is_the_sum_of_each_segments_largest_whatever_the_order(
     runs: list[list[int]], random: object
@@ -168,8 +169,8 @@ def seen(events: list[Event], ends: list[int]) -> dict[RowId, dict[str, set[int]
         for one in part:
             fold.fold(kept[one.session], one, {}, firsts)
         for row, hashes in firsts.sketched(KNOWN).items():
-            for name, some in hashes.items():
-                rows.setdefault(row, {}).setdefault(name, set()).update(some)
+            for name, seen in hashes.items():
+                rows.setdefault(row, {}).setdefault(name, set()).update(seen)
     return rows
 
 

@@ -21,6 +21,7 @@ from pipeline.report.cell import EXPLAINED_WORDS, Cell
 from pipeline.report.words import METRIC, WINDOW
 from pipeline.rows import Rules
 from pipeline.windows import Shape
+from tests.examples import some
 
 T = 1_795_424_400
 TOLD = Told(by_pair=False, horizon_s=86_400)
@@ -141,7 +142,7 @@ def test_no_line_of_a_partner_is_passed_over_unread(partner: str, spelled: st.Da
 
 
 @given(st.integers(0, 10**9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some(30), deadline=None)
 def test_every_metric_adds_up_to_what_an_independent_recount_of_the_same_beacons_says(seed: int) -> None:
     draw = random.Random(seed)
     records = []

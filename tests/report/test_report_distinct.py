@@ -17,6 +17,7 @@ from pipeline.report.query import Query, parse
 from pipeline.report.readers import table_of, teach
 from pipeline.report.record import Record, fold
 from pipeline.sketch import CONFIDENCE, ERROR, Sketch
+from tests.examples import some
 
 T = 1_793_404_800  # 2026-10-31 00:00 UTC
 SIZES = {"1m": 60, "1h": 3600}
@@ -80,7 +81,7 @@ def groups(query: Query, found: list[tuple[int, str, int]], by: tuple[str, ...])
     return {group: len(some) for group, some in sessions.items()}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=some(200), deadline=None)
 @given(
     seen,
     st.sampled_from(["1m", "1h"]),

@@ -19,6 +19,7 @@ from pipeline.report.query import Query, parse
 from pipeline.report.readers import table_of, teach
 from pipeline.report.record import Record, fold
 from pipeline.report.slots import SLOTS, SlotsSum, most, packed
+from tests.examples import some
 
 T = 1_793_404_800  # 2026-10-31 00:00 UTC; Berlin changes its clocks on the next day
 HOURS = 4
@@ -103,7 +104,7 @@ def peaks(query: Query, watched: Watched, by: tuple[str, ...], since: int, until
     return largest
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=some(200), deadline=None)
 @given(
     viewers,
     st.sampled_from(["10s", "1m", "1h"]),

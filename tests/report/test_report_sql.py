@@ -17,6 +17,7 @@ from pipeline.report import answer, moment, schema, sql
 from pipeline.report.problem import Refused
 from pipeline.report.query import Query, parse
 from pipeline.report.readers import table_of, teach
+from tests.examples import some
 
 T = 1_793_404_800  # 2026-10-31 00:00 UTC; Berlin and New York change their clocks around it
 KEPT = ("plays", "views", "impressions", "bufferTime")
@@ -113,7 +114,7 @@ def expected(query: Query, found: list[Row], since: int, until: int, later: int 
 METRICS = ("bufferTime", "plays", "playRate", "minutesWatched")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=some(150), deadline=None)
 @given(
     rows(),
     st.sampled_from(["", "time", "entry", "time,entry", "partner", "time,partner"]),
@@ -157,7 +158,7 @@ def test_rows_totals_and_pages_are_those_of_a_plain_reading(
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(rows(), st.sampled_from(["", "&bucket=hour&tz=Australia/Lord_Howe", "&bucket=day&tz=Europe/Berlin"]))
 def test_filled_answers_have_every_bucket_and_value_once_and_the_same_totals(found: list[Row], days: str) -> None:
     #     T-40 .. T+40 windows: every bucket x (7, 8) x (a, zz), zeros where nothing was sent
@@ -176,7 +177,7 @@ def test_filled_answers_have_every_bucket_and_value_once_and_the_same_totals(fou
     assert got["totals"] == ask(connection, bare)["totals"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(rows(), st.sampled_from(["", "time", "entry", "time,entry"]), st.integers(1, 30))
 def test_each_row_stands_beside_the_same_of_the_period_before(found: list[Row], by: str, length: int) -> None:
     #   [T - length, T)  before   |   [T, T + length)  now

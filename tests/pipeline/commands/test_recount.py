@@ -17,6 +17,7 @@ from pipeline.partition import Partition
 from pipeline.rows import Rules
 from pipeline.store import Store
 from pipeline.windows import Counts, RowId, Shape
+from tests.examples import some
 
 _SPOKEN = {dimension.name for dimension in DIMENSIONS if dimension.source == "parameter"}
 # Every set whose dimensions a beacon says itself.
@@ -64,7 +65,7 @@ LINES = st.builds(
 RECORDS = st.lists(st.lists(st.one_of(LINES, st.just(b"{")), min_size=1, max_size=6).map(b"\n".join), max_size=12)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=some(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=RECORDS)
 def test_it_finds_the_rows_and_the_ledger_that_the_worker_writes(
     records: list[bytes], tmp_path_factory: pytest.TempPathFactory
