@@ -36,6 +36,8 @@ def options(words: list[str]) -> argparse.Namespace:
 
 def main(words: list[str]) -> int:
     chosen = options(words)
+    # Contenders run in folders of their own.
+    chosen.folder = chosen.folder.resolve()
     # Told to end, it takes its Kafka and its contenders with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     shutil.rmtree(chosen.folder, ignore_errors=True)
