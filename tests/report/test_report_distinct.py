@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from base64 import b64encode
 from collections import defaultdict
 from typing import Any
@@ -12,12 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.report import answer, schema, sql
 from pipeline.report.query import Query, parse
-from pipeline.report.readers import table_of, teach
 from pipeline.report.record import Record, fold
 from pipeline.sketch import CONFIDENCE, ERROR, Sketch
 from tests.examples import some
+from tests.report.asked import ask, store
 
 T = 1_793_404_800  # 2026-10-31 00:00 UTC
 SIZES = {"1m": 60, "1h": 3600}
@@ -49,24 +47,6 @@ def value(key: bytes, sessions: set[int], sketched: bool) -> bytes:
         sketch.add(session * 99_991 for session in sessions)
         row["sketch.sessions"] = b64encode(sketch.packed()).decode()
     return orjson.dumps(row)
-
-
-def store(found: list[Record]) -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:")
-    teach(connection)
-    for statement in schema.statements():
-        connection.execute(statement)
-    batch = fold(found)
-    assert batch.unreadable == 0
-    for table, rows in batch.rows.items():
-        connection.executemany(table.upsert(), [key + values for key, values in rows.items() if values])
-    return connection
-
-
-def ask(connection: sqlite3.Connection, query: Query) -> dict[str, Any]:
-    statement = sql.statement(query)
-    table = table_of(statement, connection.execute(statement.text, statement.values).fetchall())
-    return answer.content(query, table)
 
 
 def groups(query: Query, found: list[tuple[int, str, int]], by: tuple[str, ...]) -> dict[Any, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter, defaultdict
 from datetime import datetime
 from typing import Any
@@ -13,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.report import answer, schema, sql
+from pipeline.report import schema, sql
 from pipeline.report.problem import Refused
 from pipeline.report.query import Query, parse
-from pipeline.report.readers import table_of, teach
-from pipeline.report.record import Record, fold
+from pipeline.report.record import Record
 from pipeline.report.slots import SLOTS, SlotsSum, most, packed
 from tests.examples import some
+from tests.report.asked import ask, store
 
 T = 1_793_404_800  # 2026-10-31 00:00 UTC; Berlin changes its clocks on the next day
 HOURS = 4
@@ -61,24 +60,6 @@ def records(watched: Watched) -> list[Record]:
                 if window == "1h":
                     row[f"audience.{slot % SLOTS}"] += number
     return [Record(0, n, key, orjson.dumps(dict(row))) for n, (key, row) in enumerate(rows.items())]
-
-
-def store(found: list[Record]) -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:")
-    teach(connection)
-    for statement in schema.statements():
-        connection.execute(statement)
-    batch = fold(found)
-    assert batch.unreadable == 0
-    for table, rows in batch.rows.items():
-        connection.executemany(table.upsert(), [key + values for key, values in rows.items() if values])
-    return connection
-
-
-def ask(connection: sqlite3.Connection, query: Query) -> dict[str, Any]:
-    statement = sql.statement(query)
-    table = table_of(statement, connection.execute(statement.text, statement.values).fetchall())
-    return answer.content(query, table)
 
 
 def bucket(query: Query, at: int) -> int:
