@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from rocksdict import Rdict, WriteBatch
 
@@ -42,17 +42,19 @@ class Aged:
             if not low <= epoch <= high or not digests:
                 continue
             values = self._db.get([prefix + digest for digest in digests])
-            held = zip(digests, values, strict=True)
-            found |= {digest: value for digest, value in held if value is not None}
+            if values.count(None) < len(values):
+                held = zip(digests, values, strict=True)
+                found |= {digest: value for digest, value in held if value is not None}
         return found
 
-    def put(self, write: WriteBatch, digest: bytes, time_s: int, value: bytes) -> None:
-        """Put a value with its time into a write batch."""
-        epoch = time_s // self._horizon_s
-        prefix = self._epochs.get(epoch)
-        if prefix is None:
-            prefix = self._epochs[epoch] = self._prefix + _EPOCH.pack(epoch)
-        write.put(prefix + digest, value)
+    def put(self, write: WriteBatch, states: Iterable[tuple[bytes, int, bytes]]) -> None:
+        """Put digests, each with its time (Unix seconds) and value, into a write batch."""
+        put, horizon_s, current, prefix = write.put, self._horizon_s, -1, b""
+        for digest, time_s, value in states:
+            epoch = time_s // horizon_s
+            if epoch != current:
+                current, prefix = epoch, self._epochs.setdefault(epoch, self._prefix + _EPOCH.pack(epoch))
+            put(prefix + digest, value)
 
     @property
     def epochs(self) -> list[int]:

@@ -28,6 +28,11 @@ def pair_identity_of(partner: str, session: str, index: str) -> bytes:
     return identity_of(partner, session, index, "", "", "")
 
 
+def session_of(partner: str, session: str) -> bytes:
+    """Return the 8-byte digest of a partner's session."""
+    return xxh3_128_digest(f"{partner}\0{session}".encode("utf-8", "surrogateescape"))[:8]
+
+
 def record_identity_of(record_id: str) -> bytes:
     """Return the digest of a beacon that names no session or no index: only its own copies repeat it."""
     return xxh3_128_digest(f"\0id\0{record_id}".encode("utf-8", "surrogatepass"))

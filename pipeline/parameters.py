@@ -70,7 +70,10 @@ BASE = (
     "service",
     "action",
 )
-Find = Callable[[str], list[tuple[str, str]]]
+# The beginning of nearly every recorded query; the search goes on at its last `&`.
+_USUAL = "service=analytics&action=trackEvent&"
+_USUAL_END = len(_USUAL) - 1
+Find = Callable[..., list[tuple[str, str]]]
 
 
 def finder(names: Iterable[str]) -> Find:
@@ -104,7 +107,13 @@ def parameters_of(line: Line, find: Find) -> dict[str, str]:
         Rejected: the body is JSON and cannot be read, or base64 is broken.
     """
     query = line.query if not line.query64 else base64_text(line.query64)
-    found: dict[str, str] = dict(find("&" + query)[::-1])  # reversed: the first of a name counts
+    found: dict[str, str]
+    if query.startswith(_USUAL):
+        # How players begin: two names fewer to find, which is a fifth of the finding (measured).
+        found = dict(find(query, _USUAL_END)[::-1])  # reversed: the first of a name counts
+        found["service"], found["action"] = "analytics", "trackEvent"
+    else:
+        found = dict(find("&" + query)[::-1])
     if line.body or line.body64:
         found |= _body_values(line.body if not line.body64 else base64_text(line.body64), line.type, find)
     return found

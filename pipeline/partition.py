@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.amounts import KNOWN_TYPES
 from pipeline.batch import MAX_LINES, Batch, Mark, Position, place_of
 from pipeline.deadletter import dead_letter
 from pipeline.event import Event
@@ -116,9 +117,10 @@ class Partition:
         if len(lines) > MAX_LINES:
             self._reject(offset, 0, value or b"", Reason.UNREADABLE_LINE, len(lines))
             return
+        first, read = place_of(offset, 0), self._read_event
         for number, line in enumerate(lines):
             try:
-                events.append((place_of(offset, number), self._read_event(line)))
+                events.append((first + number, read(line)))
             except Rejected as rejected:
                 self._reject(offset, number, line, rejected.reason)
             except Exception:
@@ -138,8 +140,8 @@ class Partition:
             return
         pending, marks = self._pending, self._pending.marks
         cells, finest_s, horizon_s = pending.cells, self._finest_s, self._rules.dedupe_horizon_s
-        times = [event.time // 1000 for _, event in events]
-        low_s, high_s = min(times), max(times)
+        times = [event.time for _, event in events]
+        low_s, high_s, latest = min(times) // 1000, max(times) // 1000, self._time
         known = self._known(events, low_s, high_s)
         self._sessions.bring(events, low_s, high_s)
         firsts = pending.firsts = pending.firsts or Firsts(len(self._rules.shape.windows))
@@ -152,8 +154,8 @@ class Partition:
                 continue
             if first is None or first[0] != place:
                 marks[identity] = (place, seconds)
-            self._time = max(self._time, event.time)
-            if event.is_known:
+            latest = max(latest, event.time)
+            if event.type in KNOWN_TYPES:
                 unique += 1
             else:
                 unknown += 1
@@ -163,6 +165,7 @@ class Partition:
                 self._sessions.fold(event, cells, firsts)
             for name in event.bad:
                 self._count("badValues." + name, 1)
+        self._time = latest
         self._count("unique", unique)
         self._count("unknownTypes", unknown)
         self._count("duplicates", duplicates)
@@ -171,11 +174,11 @@ class Partition:
         """Return the first sightings that lie in the store or in the checkpoint under way."""
         pending = self._pending.marks
         wanted = {event.identity for _, event in events if event.identity not in pending}
-        known: dict[bytes, tuple[int, int]] = {}
-        if self._in_flight is not None:
-            in_flight = self._in_flight.marks
-            known = {identity: in_flight[identity] for identity in wanted if identity in in_flight}
-            wanted.difference_update(known)
+        if self._in_flight is None:
+            return self._store.marks(list(wanted), low_s, high_s)
+        in_flight = self._in_flight.marks
+        known = {identity: in_flight[identity] for identity in wanted if identity in in_flight}
+        wanted.difference_update(known)
         return known | self._store.marks(list(wanted), low_s, high_s)
 
     def _count(self, outcome: str, number: int) -> None:

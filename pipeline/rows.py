@@ -101,13 +101,13 @@ class Rows:
         """
         applied = Applied()
         self._recounted = (self._recounted or set()) if is_healing else None
-        self._load(added)
+        keys = self._load(added)
         windows = self._shape.windows
         for row_id, counts in added.items():
             if is_expired(windows[row_id[0]], row_id[2], now_s):
                 applied.expired += 1
                 continue
-            row = self._row(row_id)
+            row = self._rows.get(row_id) or self._begun(row_id, keys.get(row_id))
             # Only after a torn checkpoint does a row include a record that the position does not.
             if row.offset < offset or row.id in applied.touched:
                 if row_id[1] == self._partner_set:
@@ -142,23 +142,22 @@ class Rows:
         """Tell whether more rows are in memory than the rules allow."""
         return len(self._rows) > self._rules.cache_rows
 
-    def _row(self, row_id: RowId) -> Row:
-        row = self._rows.get(row_id)
-        if row is not None:
-            return row
+    def _begun(self, row_id: RowId, key: bytes | None = None) -> Row:
+        """Return a new row, or the row of all others if there are too many; `key` is its key if that is known."""
         index, number, start, values = row_id
         kept = self._shape.sets[number]
         if self._partner_set is not None and number != self._partner_set and values[1] != OTHER:
             # How many rows a set has in a partner's window is kept in the partner's row: it survives with it.
-            partner_row = self._row((index, self._partner_set, start, values[:1]))
+            partner_id = (index, self._partner_set, start, values[:1])
+            partner_row = self._rows.get(partner_id) or self._begun(partner_id)
             self._recount(partner_row)
             rows = partner_row.counts.get(kept.rows_name, 0)
             if rows >= min(kept.set.most, self._rules.max_entries):
                 other = (index, number, start, (values[0], *(OTHER for _ in values[1:])))
                 self._load([other])
-                return self._row(other)
+                return self._rows.get(other) or self._begun(other)
             partner_row.counts[kept.rows_name] = rows + 1
-        row = self._rows[row_id] = Row(row_id, row_key(row_id, self._shape, self._partition))
+        row = self._rows[row_id] = Row(row_id, key or row_key(row_id, self._shape, self._partition))
         return row
 
     def _recount(self, partner_row: Row) -> None:
@@ -176,15 +175,19 @@ class Rows:
             there = {row_id_of(key, self._shape) for key in keys} | held
             partner_row.counts[kept.rows_name] = sum(one is not None and one[3][1] != OTHER for one in there)
 
-    def _load(self, row_ids: Iterable[RowId]) -> None:
-        """Bring the rows that the store holds into memory."""
+    def _load(self, row_ids: Iterable[RowId]) -> dict[RowId, bytes]:
+        """Bring the rows that the store holds into memory; return the keys of those that are nowhere yet."""
         shape, rows = self._shape, self._rows
         missing = [row_id for row_id in row_ids if row_id not in rows]
         keys = [row_key(row_id, shape, self._partition) for row_id in missing]
         places = [(shape.windows[row_id[0]].seconds, row_id[2], key) for row_id, key in zip(missing, keys, strict=True)]
+        absent: dict[RowId, bytes] = {}
         for row_id, key, value in zip(missing, keys, self._store.rows(places), strict=True):
             if value is not None:
                 rows[row_id] = read_row(row_id, key, value)
+            else:
+                absent[row_id] = key
+        return absent
 
 
 def _sketch(row: Row, hashes: Hashes) -> None:

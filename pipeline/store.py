@@ -235,11 +235,9 @@ class Store:
         write.put(_STATE, orjson.dumps(Stored(position, offsets, late=late)))
 
     def _put_seen(self, write: WriteBatch, marks: Iterable[Mark], sessions: Iterable[SessionState]) -> None:
-        put, pack = self._marks.put, _MARK.pack
-        for digest, place, time_s in marks:
-            put(write, digest, time_s, pack(place, time_s))
-        for digest, time_s, value in sessions:
-            self._sessions.put(write, digest, time_s, value)
+        pack = _MARK.pack
+        self._marks.put(write, ((digest, time_s, pack(place, time_s)) for digest, place, time_s in marks))
+        self._sessions.put(write, sessions)
 
 
 def is_damage(fault: BaseException) -> bool:

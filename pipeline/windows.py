@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import itemgetter
-from typing import TypeVar
 from zlib import crc32
 
 import orjson
@@ -23,8 +22,6 @@ Counts = dict[str, int]
 Cells = dict[tuple[int, tuple[str, ...]], Counts]
 # Index of the window, index of the set, start, values of the set's dimensions as JSON texts.
 RowId = tuple[int, int, int, tuple[str, ...]]
-
-K = TypeVar("K")
 
 OTHER = '"(other)"'
 EMPTY = '""'
@@ -148,14 +145,38 @@ def fold(cells: Cells, event: Event, finest_s: int) -> None:
 
 
 def roll_up(cells: Cells, shape: Shape) -> dict[RowId, Counts]:
-    """Return what the cells add to each row, in the order in which the rows were first touched."""
+    """Return what the cells add to each row, set by set, its finest window first.
+
+    A coarser window is rolled up from its set's own rows of the finer one, which are fewer than the cells: of the
+    default sets that costs half of rolling up the cells (measured).
+    """
     added: dict[RowId, Counts] = {}
-    level = cells
-    for index, window in enumerate(shape.windows):
-        if index:
-            level = _coarser(level, window.seconds)
-        spread(added, level, shape, index)
+    for number, kept in enumerate(shape.sets):
+        finer: dict[RowId, Counts] = {}
+        for index in sorted(kept.windows):
+            level = _rows_of(cells, shape, index, number) if not finer else _coarser(finer, shape, index)
+            added |= level
+            finer = level
     return added
+
+
+def _rows_of(cells: Cells, shape: Shape, index: int, number: int) -> dict[RowId, Counts]:
+    project, carried = shape.sets[number].project, shape.sets[number].set.carried
+    size = shape.windows[index].seconds
+    level: dict[RowId, Counts] = {}
+    for (start, values), counts in cells.items():
+        projected = project(values)
+        if not (carried and EMPTY in projected):
+            _add(level, (index, number, start - start % size, projected), counts)
+    return level
+
+
+def _coarser(finer: dict[RowId, Counts], shape: Shape, index: int) -> dict[RowId, Counts]:
+    size = shape.windows[index].seconds
+    level: dict[RowId, Counts] = {}
+    for (_, number, start, values), counts in finer.items():
+        _add(level, (index, number, start - start % size, values), counts)
+    return level
 
 
 def spread(added: dict[RowId, Counts], level: Cells, shape: Shape, index: int, *, peaks_only: bool = False) -> None:
@@ -170,14 +191,7 @@ def spread(added: dict[RowId, Counts], level: Cells, shape: Shape, index: int, *
                 _add(added, (index, number, start, projected), counts)
 
 
-def _coarser(level: Cells, size: int) -> Cells:
-    grouped: Cells = {}
-    for (start, values), counts in level.items():
-        _add(grouped, (start - start % size, values), counts)
-    return grouped
-
-
-def _add(sums: dict[K, Counts], key: K, counts: Counts) -> None:
+def _add(sums: dict[RowId, Counts], key: RowId, counts: Counts) -> None:
     sum_ = sums.get(key)
     if sum_ is None:
         sums[key] = {**counts}

@@ -44,6 +44,7 @@ PURE = (
     "pipeline/enrich/ks.py",
     "pipeline/enrich/referrer.py",
     "pipeline/enrich/users.py",
+    "pipeline/amounts.py",
     "pipeline/event.py",
     "pipeline/firsts.py",
     "pipeline/identity.py",

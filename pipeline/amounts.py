@@ -1,0 +1,92 @@
+"""What an event adds to the cell of its window: fixed amounts by its type, and amounts that it says as numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pipeline.catalog import METRICS, Adds, EventType, Metric
+from pipeline.dimensions import Remembered
+from pipeline.parameters import decoded
+
+# By metric name.
+Counts = dict[str, int]
+# Parameter, scale, most, and the metrics that it feeds.
+Numeric = tuple[tuple[str, int, int, tuple[tuple[str, Adds], ...]], ...]
+
+DAY_MS = 86_400_000
+MAX_KBPS = 10_000_000
+UNKNOWN_TYPE = -1
+# Numbers of types that the catalog does not name, kept apart in rows: more of them share one name.
+MAX_TYPE = 99_999
+KNOWN_TYPES = frozenset(int(kind) for kind in EventType)
+_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,30})?", re.ASCII)
+_MILLISECONDS = frozenset(metric.parameter for metric in METRICS if metric.unit == "ms")
+# What players say for an unknown bitrate or position (protocol.md section 3): absent, not bad.
+_UNKNOWN_NUMBERS = frozenset({"", "-1", "null", "undefined", "NaN"})
+
+
+class Amounts:
+    """What events of each type add, from the catalog's metrics.
+
+    Attributes:
+        parameters: those that say amounts.
+    """
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        """Add to these."""
+        self._metrics = metrics
+        self._known: Remembered[int, tuple[int, Counts, Numeric]] = Remembered()
+        self.parameters = tuple(dict.fromkeys(metric.parameter for metric in metrics if metric.parameter))
+
+    def of(self, kind: int) -> tuple[int, Counts, Numeric]:
+        """Return an event type's number, what each such event adds, and what it adds by what it says."""
+        known = self._known.get(kind)
+        return known or self._known.remember(kind, (kind, self._fixed(kind), self._numeric(kind)))
+
+    def _fixed(self, kind: int) -> Counts:
+        if kind == UNKNOWN_TYPE:
+            return {}
+        if kind not in KNOWN_TYPES:
+            return {f"event{kind}" if kind <= MAX_TYPE else "eventOther": 1}
+        return {metric.name: 1 for metric in self._metrics if metric.adds is Adds.ONE and kind in metric.types}
+
+    def _numeric(self, kind: int) -> Numeric:
+        by_parameter: dict[tuple[str, int, int], list[tuple[str, Adds]]] = {}
+        for metric in self._metrics:
+            if metric.parameter and kind in metric.types and metric.adds is not Adds.WATCHED:
+                of_ms = metric.parameter in _MILLISECONDS
+                scale, most = (1000, DAY_MS) if of_ms else (1, MAX_KBPS)
+                by_parameter.setdefault((metric.parameter, scale, most), []).append((metric.name, metric.adds))
+        return tuple((*asked, tuple(adding)) for asked, adding in by_parameter.items())
+
+
+def with_numbers(fixed: Counts, numeric: Numeric, found: dict[str, str]) -> tuple[Counts, tuple[str, ...]]:
+    """Return the fixed amounts and those that the parameters say, and the parameters that were no usable number."""
+    bad: tuple[str, ...] = ()
+    extra: Counts | None = None
+    for parameter, scale, most, adding in numeric:
+        text = found.get(parameter)
+        number = -1
+        if text is not None and text != "0":
+            number = number_of(text, scale, most)
+            if number < 0 and not (scale == 1 and text in _UNKNOWN_NUMBERS):
+                bad += (parameter,)
+        for name, adds in adding:
+            amount = number if adds is Adds.VALUE else int(number > 0)
+            if adds is Adds.LACKING:
+                amount = int(number in (-1, 1, 3))
+            if amount > 0:
+                extra = {} if extra is None else extra
+                extra[name] = amount
+    return (fixed if extra is None else {**fixed, **extra}), bad
+
+
+def number_of(text: str, scale: int, most: int) -> int:
+    """Return a number times scale, rounded; -1 where the text is no number from 0 to most / scale."""
+    if "%" in text:
+        text = decoded(text)
+    if not _NUMBER.fullmatch(text):
+        return -1
+    number = round(float(text) * scale)
+    return number if number <= most else -1
