@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from pipeline.catalog import METRICS, Adds, EventType, Metric
 from pipeline.dimensions import Remembered
+from pipeline.forms import Values
 from pipeline.parameters import decoded
 
 # By metric name.
 Counts = dict[str, int]
-# Parameter, scale, most, and the metrics that it feeds.
-Numeric = tuple[tuple[str, int, int, tuple[tuple[str, Adds], ...]], ...]
+# Place of a parameter among the values of an event, its name, scale and most, and the metrics that it feeds.
+Numeric = tuple[tuple[int, str, int, int, tuple[tuple[str, Adds], ...]], ...]
 
 DAY_MS = 86_400_000
 MAX_KBPS = 10_000_000
@@ -27,17 +28,13 @@ _UNKNOWN_NUMBERS = frozenset({"", "-1", "null", "undefined", "NaN"})
 
 
 class Amounts:
-    """What events of each type add, from the catalog's metrics.
+    """What events of each type add, from the catalog's metrics."""
 
-    Attributes:
-        parameters: those that say amounts.
-    """
-
-    def __init__(self, metrics: Sequence[Metric]) -> None:
-        """Add to these."""
+    def __init__(self, metrics: Sequence[Metric], names: Sequence[str]) -> None:
+        """Add to these metrics; `names`: of an event's values, in order."""
         self._metrics = metrics
+        self._names = names
         self._known: Remembered[int, tuple[int, Counts, Numeric]] = Remembered()
-        self.parameters = tuple(dict.fromkeys(metric.parameter for metric in metrics if metric.parameter))
 
     def of(self, kind: int) -> tuple[int, Counts, Numeric]:
         """Return an event type's number, what each such event adds, and what it adds by what it says."""
@@ -58,15 +55,20 @@ class Amounts:
                 of_ms = metric.parameter in _MILLISECONDS
                 scale, most = (1000, DAY_MS) if of_ms else (1, MAX_KBPS)
                 by_parameter.setdefault((metric.parameter, scale, most), []).append((metric.name, metric.adds))
-        return tuple((*asked, tuple(adding)) for asked, adding in by_parameter.items())
+        return tuple((self._names.index(asked[0]), *asked, tuple(adding)) for asked, adding in by_parameter.items())
 
 
-def with_numbers(fixed: Counts, numeric: Numeric, found: dict[str, str]) -> tuple[Counts, tuple[str, ...]]:
-    """Return the fixed amounts and those that the parameters say, and the parameters that were no usable number."""
+def parameters_of_amounts(metrics: Sequence[Metric]) -> tuple[str, ...]:
+    """Return the parameters that say amounts of these metrics."""
+    return tuple(dict.fromkeys(metric.parameter for metric in metrics if metric.parameter))
+
+
+def with_numbers(fixed: Counts, numeric: Numeric, values: Values) -> tuple[Counts, tuple[str, ...]]:
+    """Return the fixed amounts and those that the values say, and the parameters that were no usable number."""
     bad: tuple[str, ...] = ()
     extra: Counts | None = None
-    for parameter, scale, most, adding in numeric:
-        text = found.get(parameter)
+    for place, parameter, scale, most, adding in numeric:
+        text = values[place]
         number = -1
         if text is not None and text != "0":
             number = number_of(text, scale, most)

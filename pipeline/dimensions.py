@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import orjson
 
 from pipeline.catalog import Dimension
+from pipeline.forms import Values, picker
 from pipeline.parameters import Line, base64_text, decoded, raw_bytes
 
 MAX_VALUE_BYTES = 128
@@ -85,28 +86,34 @@ def json_text(value: str) -> str:
     return orjson.dumps(raw_bytes(value)[:MAX_VALUE_BYTES].decode("utf-8", "backslashreplace")).decode()
 
 
+def parameters_of_dimensions(dimensions: Sequence[Dimension]) -> tuple[str, ...]:
+    """Return the parameters that these dimensions are read from."""
+    own = [dimension.name for dimension in dimensions if dimension.source == "parameter"]
+    sources = {dimension.source for dimension in dimensions} - {"parameter"}
+    return tuple(dict.fromkeys((*own, *(name for source in sorted(sources) for name in READ_BY[source]))))
+
+
 class DimensionReader:
     """Reads the dimensions beyond partner and entry.
 
     Attributes:
-        read: (raw parameters, partner, line of an event) -> the values, as JSON texts.
+        read: (values, partner, line of an event) -> the dimensions' values, as JSON texts.
     """
 
-    def __init__(self, dimensions: Sequence[Dimension], enrichment: Enrichment) -> None:
-        """Read these, in this order."""
+    def __init__(self, dimensions: Sequence[Dimension], enrichment: Enrichment, names: Sequence[str]) -> None:
+        """Read these, in this order; `names`: of an event's values, in order."""
         self._dimensions = tuple(dimensions)
         self._enrichment = enrichment
         self._sources = frozenset(dimension.source for dimension in dimensions)
-        own = [dimension.name for dimension in dimensions if dimension.source == "parameter"]
-        read = [name for source in sorted(self._sources - {"parameter"}) for name in READ_BY[source]]
-        self.parameters: tuple[str, ...] = tuple(dict.fromkeys((*own, *read)))
+        self._parameters = parameters_of_dimensions(dimensions)
+        self._pick = picker([names.index(name) for name in self._parameters])
         self._is_looked_up = bool(self._sources - {"parameter"})
         self._version = enrichment.version if self._is_looked_up else 0
-        self._known: Remembered[tuple[str, ...], tuple[str, ...]] = Remembered()
-        self._dated: Remembered[tuple[str, ...], _DatedValues] = Remembered()
+        self._known: Remembered[tuple[str | None, ...], tuple[str, ...]] = Remembered()
+        self._dated: Remembered[tuple[str | None, ...], _DatedValues] = Remembered()
         self._characters = 0
         # Chosen once: only who asks for users pays for them.
-        self.read: Callable[[dict[str, str], str, Line], tuple[str, ...]] = (
+        self.read: Callable[[Values, str, Line], tuple[str, ...]] = (
             self._read_dated if "user" in self._sources else self._read
         )
 
@@ -116,52 +123,52 @@ class DimensionReader:
             self._version = self._enrichment.version
             self._forget()
 
-    def _read(self, found: dict[str, str], partner: str, line: Line) -> tuple[str, ...]:
+    def _read(self, values: Values, partner: str, line: Line) -> tuple[str, ...]:
         if not self._dimensions:
             return ()
-        get = found.get
         # Equal texts have equal values: one session's beacons are looked up once.
-        asked = (partner, line.agent, line.agent64, line.address, *[get(name, "") for name in self.parameters])
+        asked = (partner, line.agent, line.agent64, line.address, *self._pick(values))
         known = self._known.get(asked)
         if known is None:
-            values = self._look_up(found, line)
+            known = self._texts(self._look_up(values, line))
             self._make_room(asked)
-            known = self._known.remember(asked, self._texts(values))
+            self._known.remember(asked, known)
         return known
 
-    def _read_dated(self, found: dict[str, str], partner: str, line: Line) -> tuple[str, ...]:
+    def _read_dated(self, values: Values, partner: str, line: Line) -> tuple[str, ...]:
         """Read with users, whose KS expires: remembered is what holds before and after, not what holds now."""
-        get = found.get
-        asked = (partner, line.agent, line.agent64, line.address, *[get(name, "") for name in self.parameters])
+        asked = (partner, line.agent, line.agent64, line.address, *self._pick(values))
         known = self._dated.get(asked)
         if known is None:
-            values = self._look_up(found, line)
-            user = self._enrichment.user(partner, values["userId"], values["ks"])
-            before, after = (self._texts(values | {"user": one}) for one in (user.before, user.after))
+            found = self._look_up(values, line)
+            user = self._enrichment.user(partner, found["userId"], found["ks"])
+            before, after = (self._texts(found | {"user": one}) for one in (user.before, user.after))
             self._make_room(asked)
             known = self._dated.remember(asked, (user.until_ms, before, after))
         return known[1] if line.time < known[0] else known[2]
 
-    def _look_up(self, found: dict[str, str], line: Line) -> dict[str, str]:
-        """Return all values but the user's."""
-        values = {name: decoded(found.get(name, "")) for name in self.parameters}
+    def _look_up(self, values: Values, line: Line) -> dict[str, str]:
+        """Return all dimensions but the user."""
+        said = zip(self._parameters, self._pick(values), strict=True)
+        found = {name: decoded(value or "") for name, value in said}
         enrichment = self._enrichment
         if "agent" in self._sources:
-            values |= enrichment.agent(line.agent if not line.agent64 else base64_text(line.agent64))
+            found |= enrichment.agent(line.agent if not line.agent64 else base64_text(line.agent64))
         if "address" in self._sources:
-            values |= enrichment.address(line.address)
+            found |= enrichment.address(line.address)
         if "referrer" in self._sources:
-            values |= enrichment.referrer(values.pop("referrer"))
-        return values
+            found |= enrichment.referrer(found.pop("referrer"))
+        return found
 
-    def _texts(self, values: dict[str, str]) -> tuple[str, ...]:
-        return tuple(json_text(values.get(dimension.name, "")) for dimension in self._dimensions)
+    def _texts(self, found: dict[str, str]) -> tuple[str, ...]:
+        return tuple(json_text(found.get(dimension.name, "")) for dimension in self._dimensions)
 
-    def _make_room(self, asked: tuple[str, ...]) -> None:
-        self._characters += sum(map(len, asked))
+    def _make_room(self, asked: tuple[str | None, ...]) -> None:
+        characters = sum(len(text) for text in asked if text)
+        self._characters += characters
         if self._characters > MAX_CHARACTERS:
             self._forget()
-            self._characters = sum(map(len, asked))
+            self._characters = characters
 
     def _forget(self) -> None:
         self._known.clear()

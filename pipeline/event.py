@@ -14,16 +14,27 @@ from collections.abc import Sequence
 import msgspec
 import orjson
 
-from pipeline.amounts import DAY_MS, KNOWN_TYPES, UNKNOWN_TYPE, Amounts, Counts, Numeric, number_of, with_numbers
+from pipeline.amounts import (
+    DAY_MS,
+    KNOWN_TYPES,
+    UNKNOWN_TYPE,
+    Amounts,
+    Counts,
+    Numeric,
+    number_of,
+    parameters_of_amounts,
+    with_numbers,
+)
 from pipeline.catalog import METRICS, Adds, Dimension, Metric
-from pipeline.dimensions import DimensionReader, Enrichment, Remembered
+from pipeline.dimensions import DimensionReader, Enrichment, Remembered, parameters_of_dimensions
+from pipeline.forms import Finder, Values
 from pipeline.identity import ABSENT, identity_of, pair_identity_of, record_identity_of, session_of
 from pipeline.parameters import (
+    BASE,
     Line,
     Reason,
     Rejected,
     decoded,
-    finder,
     parameters_of,
     raw_bytes,
     read_line,
@@ -33,6 +44,8 @@ from pipeline.parameters import (
 MAX_SESSION_BYTES = 256
 MAX_ENTRY_BYTES = 64
 NO_SESSION = b""
+# Where the values of playTimeSum lie where sessions are kept.
+_PLAYED = len(BASE)
 _INDEX = re.compile(r"\d{1,15}", re.ASCII)
 _TYPE = re.compile(r"\d{1,9}", re.ASCII)
 _PARTNER = re.compile(r"\d{1,18}", re.ASCII)
@@ -95,13 +108,15 @@ class EventReader:
         assert enrichment is not None or all(dimension.source == "parameter" for dimension in dimensions)
         self._by_pair = by_pair
         self._keeps_sessions = any(metric.adds in (Adds.SESSION, Adds.WATCHED) for metric in metrics)
-        self._dimensions = DimensionReader(dimensions, enrichment)  # type: ignore[arg-type]
+        played = ("playTimeSum",) if self._keeps_sessions else ()
+        further = (*parameters_of_amounts(metrics), *parameters_of_dimensions(dimensions))
+        self._finder = Finder((*BASE, *played, *further))
+        self._dimensions = DimensionReader(dimensions, enrichment, self._finder.names)  # type: ignore[arg-type]
         self._has_dimensions = bool(dimensions)
-        self._amounts = Amounts(metrics)
-        self._find = finder((*self._amounts.parameters, *self._dimensions.parameters))
+        self._amounts = Amounts(metrics, self._finder.names)
         # As text and as JSON text.
-        self._partners: Remembered[str, tuple[str, str]] = Remembered()
-        self._entries: Remembered[str, tuple[str, str]] = Remembered()
+        self._partners: Remembered[str | None, tuple[str, str]] = Remembered()
+        self._entries: Remembered[str | None, tuple[str, str]] = Remembered()
         self._kinds: Remembered[tuple[str | None, str | None, str], Kind] = Remembered()
 
     def refresh(self) -> None:
@@ -115,21 +130,20 @@ class EventReader:
             Rejected: the line, its body or its partner cannot be understood, or an id is over its bound.
         """
         line = read_line(raw)
-        found = parameters_of(line, self._find)
-        try:
-            return self._event(found, found["eventIndex"], found["sessionId"], line)
-        except KeyError:
+        values = parameters_of(line, self._finder)
+        if values[3] is None or values[4] is None:
             # Something every event should have is not there: absent, or its name is percent-encoded.
-            found = with_encoded_names(line, found)
-            return self._event(found, found.get("eventIndex", ""), found.get("sessionId", ""), line)
+            values = with_encoded_names(line, values, self._finder)
+        return self._event(values, line)
 
-    def _event(self, found: dict[str, str], index: str, session: str, line: Line) -> Event:  # noqa: C901
+    def _event(self, values: Values, line: Line) -> Event:  # noqa: C901
         # One function on purpose: each call that it is cut into costs 0.1 us a beacon.
-        get = found.get
-        partner, partner_json = self._partners.get(text := get("partnerId", "")) or self._partner(text)
-        asked = (get("service"), get("action"), get("eventType", ""))
+        type_raw, partner_raw, entry_raw, session_raw, index_raw, start_raw, service, action = values[:8]
+        partner, partner_json = self._partners.get(partner_raw) or self._partner(partner_raw or "")
+        asked = (service, action, type_raw or "")
         type_text, kind, amounts, numeric = self._kinds.get(asked) or self._kind(*asked, line.path)
-        entry, entry_json = self._entries.get(text := get("entryId", "")) or self._entry(text)
+        entry, entry_json = self._entries.get(entry_raw) or self._entry(entry_raw or "")
+        session, index, start = session_raw or "", index_raw or "", start_raw or ""
         if "%" in session:
             # KAVA's guid%3Aguid needs no more than this; what is done here, `decoded` does not do twice.
             session = session.replace("%3A", ":")
@@ -142,9 +156,8 @@ class EventReader:
             number = int(index)
         else:
             number, index = -1, decoded(index)
-            if "eventIndex" in found and not _INDEX.fullmatch(index):
+            if index_raw is not None and not _INDEX.fullmatch(index):
                 bad = ("eventIndex",)
-        start = get("sessionStartTime", "")
         if "%" in start or "+" in start:
             start = decoded(start)
         if session in ABSENT or index in ABSENT:
@@ -154,15 +167,15 @@ class EventReader:
         else:
             identity = identity_of(partner, session, index, entry, type_text, start)
         if numeric:
-            amounts, faults = with_numbers(amounts, numeric, found)
+            amounts, faults = with_numbers(amounts, numeric, values)
             bad += faults
-        further = self._dimensions.read(found, partner, line) if self._has_dimensions else ()
-        values = (partner_json, entry_json, *further)
-        event = Event(line.time, partner, entry_json, values, kind, identity, amounts, bad)
+        further = self._dimensions.read(values, partner, line) if self._has_dimensions else ()
+        row = (partner_json, entry_json, *further)
+        event = Event(line.time, partner, entry_json, row, kind, identity, amounts, bad)
         if self._keeps_sessions and session not in ABSENT and kind != UNKNOWN_TYPE:
             event.session = session_of(partner, session)
             event.index, event.started = number, int(start) if _INDEX.fullmatch(start) else -1
-            event.played = number_of(get("playTimeSum", ""), 1000, DAY_MS)
+            event.played = number_of(values[_PLAYED] or "", 1000, DAY_MS)
         return event
 
     def _partner(self, text: str) -> tuple[str, str]:

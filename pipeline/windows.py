@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from operator import itemgetter
 from zlib import crc32
 
 import orjson
 
 from pipeline.catalog import AUDIENCE_PEAK, WINDOWS, DimensionSet, Window
 from pipeline.event import Event
+from pipeline.forms import picker
 
 Counts = dict[str, int]
 # Start of the finest window, values of all dimensions in use.
@@ -124,12 +124,8 @@ class Shape:
 
 def _kept(one: DimensionSet, windows: tuple[Window, ...], dimensions: tuple[str, ...]) -> KeptSet:
     places = [dimensions.index(name) for name in one.dimensions]
-    # itemgetter of one place would give no tuple; a slice does.
-    in_front = places == list(range(len(places)))
-    project: Callable[[tuple[str, ...]], tuple[str, ...]]
-    project = itemgetter(slice(len(places))) if in_front else itemgetter(*places)
     kept_in = frozenset(i for i, window in enumerate(windows) if not one.windows or window.name in one.windows)
-    return KeptSet(one, project, kept_in, f"rows.{one.name}")
+    return KeptSet(one, picker(places), kept_in, f"rows.{one.name}")
 
 
 def fold(cells: Cells, event: Event, finest_s: int) -> None:

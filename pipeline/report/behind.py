@@ -17,7 +17,8 @@ from pipeline.batch import MAX_LINES
 from pipeline.catalog import DIMENSIONS, METRICS, Adds, EventType
 from pipeline.dimensions import json_text
 from pipeline.event import Event, EventReader
-from pipeline.parameters import Rejected, decoded, finder, parameters_of, read_line, with_encoded_names
+from pipeline.forms import Finder
+from pipeline.parameters import Rejected, decoded, parameters_of, read_line, with_encoded_names
 from pipeline.report.answer import number
 from pipeline.report.cell import Cell
 from pipeline.report.words import METRIC
@@ -34,7 +35,7 @@ SHOWN_PARAMETERS: tuple[str, ...] = tuple(
         )
     )
 )
-_find = finder(SHOWN_PARAMETERS)
+_finder = Finder(SHOWN_PARAMETERS)
 _TYPE_NAMES = {int(kind): kind.name.lower() for kind in EventType}
 
 
@@ -219,5 +220,6 @@ class Behind:
 def parameters_shown(line: bytes) -> dict[str, str]:
     """Return what a beacon line says that counts, decoded and cut to the bound of dimensions."""
     read = read_line(line)
-    found = with_encoded_names(read, parameters_of(read, _find))
+    values = with_encoded_names(read, parameters_of(read, _finder), _finder)
+    found = {name: value for name, value in zip(_finder.names, values, strict=True) if value is not None}
     return {name: orjson.loads(json_text(decoded(found[name]))) for name in SHOWN_PARAMETERS if name in found}

@@ -46,6 +46,7 @@ PURE = (
     "pipeline/enrich/users.py",
     "pipeline/amounts.py",
     "pipeline/event.py",
+    "pipeline/forms.py",
     "pipeline/firsts.py",
     "pipeline/identity.py",
     "pipeline/kinds.py",

@@ -91,7 +91,7 @@ def test_parameters_of_users_are_read_only_where_a_set_asks_for_users() -> None:
     one = reader(asked, [dimension for dimension in DIMENSIONS if dimension.name == "playbackType"])
     assert one.read(line("no number", 0, "ann")).values[2:] == ('"vod"',)
     assert asked.asked == []
-    assert not {"ks", "userId"} & set(one._dimensions.parameters)
+    assert not {"ks", "userId"} & set(one._finder.names)
 
 
 @pytest.mark.parametrize("name", ["user", "country"])
