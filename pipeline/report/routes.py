@@ -69,6 +69,8 @@ class Api:
     alive: Callable[[], bool]
     metrics: Callable[[], bytes]
     _parsed: OrderedDict[tuple[str | None, str, str], Asked] = field(default_factory=OrderedDict)
+    _second: int = 0
+    _queries: dict[int, tuple[Asked, Query]] = field(default_factory=dict)
 
     def asked(self, request: web.BaseRequest, caller: Caller, accept: str) -> Asked:
         """Return what a request asks for, in a format that fits `accept`; parsed once."""
@@ -83,12 +85,22 @@ class Api:
                 self._parsed.popitem(last=False)
         return found
 
+    def _query(self, asked: Asked) -> Query:
+        """Return what is asked at this second: made once a second, as all who poll the same get the same."""
+        now = int(self.desk.clock())
+        if now != self._second:
+            self._second, self._queries = now, {}
+        found = self._queries.get(id(asked))
+        if found is None or found[0] is not asked:
+            found = self._queries[id(asked)] = (asked, asked.at(now))
+        return found[1]
+
     async def report(self, request: web.BaseRequest) -> web.Response:
         """Answer /v1/report."""
         caller = self.access.caller(request)
         rates = self.access.take(caller)
         accept = request.headers.get("Accept", "")
-        asked = self.asked(request, caller, accept).at(int(self.desk.clock()))
+        asked = self._query(self.asked(request, caller, accept))
         entry = await self.desk.answer(asked, caller.key)
         held = request.headers.get("If-None-Match")
         if held is not None and unchanged(held, entry.etag):
@@ -102,7 +114,8 @@ class Api:
         if made is None:
             made = entry.headers[whole] = CIMultiDict(_described(asked, entry, whole))
         made = made.copy()
-        made.update(rates)
+        if rates:
+            made.update(rates)
         return made
 
     async def status(self, request: web.BaseRequest) -> web.Response:
