@@ -35,6 +35,7 @@ PURE = (
     "pipeline/batch.py",
     "pipeline/catalog.py",
     "pipeline/commands/clickhouse.py",
+    "pipeline/commands/known.py",
     "pipeline/commands/letters.py",
     "pipeline/commands/notes.py",
     "pipeline/commands/warehouse.py",

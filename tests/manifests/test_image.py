@@ -19,6 +19,7 @@ ROLES = {
     "worker": "import pipeline.worker",
     "report": "import pipeline.report.server",
     "topics": "import pipeline.topics",
+    "probe": "import pipeline.commands.probe",
     "rights": "import deploy.kafka.acls, deploy.kafka.users",
 }
 
