@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
@@ -182,12 +181,7 @@ def _faust_app(kafka: KafkaSettings, worker: WorkerSettings, group: str, place: 
 
 def _credentials(kafka: KafkaSettings) -> Any:
     """Return what Faust's own client says to Kafka to be let in; None where nothing is asked."""
-    context = None
-    if kafka.security_protocol.endswith("SSL"):
-        # Without a CA file the system's authorities are trusted; names are always checked.
-        context = ssl.create_default_context(cafile=kafka.ca_file)
-        if kafka.cert_file is not None:
-            context.load_cert_chain(kafka.cert_file, kafka.key_file)
+    context = kafka.tls()
     if kafka.security_protocol.startswith("SASL"):
         return faust.SASLCredentials(
             username=kafka.sasl_username,

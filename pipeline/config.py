@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +40,16 @@ class KafkaSettings(BaseSettings):
         if self.sasl_password_file is None:
             return ""
         return self.sasl_password_file.read_text().splitlines()[0]
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return how aiokafka speaks TLS; None where it does not."""
+        if not self.security_protocol.endswith("SSL"):
+            return None
+        # Without a CA file the system's authorities are trusted; names are always checked.
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if self.cert_file is not None:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        return context
 
     def librdkafka(self) -> dict[str, Any]:
         """Return the connection part of a librdkafka configuration."""
