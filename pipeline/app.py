@@ -39,11 +39,17 @@ FILES_S = 1.0
 class Line:
     """A worker's parts, put together."""
 
-    def __init__(self, kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings) -> None:
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        line: LineSettings,
+        worker: WorkerSettings,
+        metrics: WorkerMetrics | None = None,
+    ) -> None:
         """Build everything; nothing runs yet."""
         self.topics = Topics.of(line.topic_prefix, line.state)
         self.group = line.state + "pipeline"
-        self.metrics = WorkerMetrics()
+        self.metrics = metrics or WorkerMetrics()
         self.fetch = Fetch(kafka.librdkafka(), self.topics.beacons)
         place = Place(
             kafka.librdkafka(),

@@ -17,6 +17,7 @@ from pipeline.batch import position_key
 from pipeline.commands.known import known_set
 from pipeline.commands.probe import _one_round
 from pipeline.config import ProbeSettings
+from tests.collector import Collector, collector
 from tests.e2e.commands import PARTITIONS, broker_of, did
 from tests.e2e.line import Line
 from tests.e2e.wait import until
@@ -28,6 +29,12 @@ pytestmark = pytest.mark.e2e
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
+
+
+@pytest.fixture
+async def traces() -> AsyncIterator[Collector]:
+    async with collector() as found:
+        yield found
 
 
 async def play(http: aiohttp.ClientSession, line: Line, session: str, count: int) -> None:
@@ -44,8 +51,9 @@ async def ask(http: aiohttp.ClientSession, url: str, path: str) -> Any:
 
 
 async def test_two_reports_answer_alike_and_one_is_rebuilt_while_the_other_serves(
-    line: Line, http: aiohttp.ClientSession
+    line: Line, http: aiohttp.ClientSession, traces: Collector
 ) -> None:
+    line.settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": traces.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
     await line.start()
     other = line.report("report-2", free_port())
     await other.start()
@@ -86,6 +94,12 @@ async def test_two_reports_answer_alike_and_one_is_rebuilt_while_the_other_serve
     await until(lambda: complete(other.url), 40, "the rebuilt report has counted the range")
     assert await raw(other.url) == before
     assert all(refused)
+    seen = {
+        ("playback-worker", "worker.open"),
+        ("playback-worker", "worker.checkpoint"),
+        ("playback-report", "report.query"),
+    }
+    await until(lambda: seen <= set(traces.spans), 20, "what was done is traced")
 
     # The probe asks as a dashboard does: it finds its set, and finds a row of it that somebody has falsified.
     where = {"PROBE_INGEST_URL": line.ingest_url, "PROBE_REPORT_URL": other.url}
