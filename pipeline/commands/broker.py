@@ -24,7 +24,8 @@ from pipeline.changelog import Topics
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, read_settings
 
 ASK_S = 10.0
-POLL_S = 1.0
+# The library waits so long for more, even where a partition is at its end.
+POLL_S = 0.1
 SILENT_S = 30.0
 AGAIN_S = 0.3
 MOST_RECORDS = 10_000
