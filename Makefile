@@ -60,10 +60,11 @@ bench-profile: $(VENV)/dev.stamp ## Where the worker's time goes: build/profile.
 	@exec $(BIN)/python -m tests.load.profile
 
 .PHONY: lock
-lock: ## Renew requirements.lock and requirements-dev.lock from pyproject.toml
+lock: ## Renew requirements.lock, requirements-dev.lock and requirements-tracing.lock from pyproject.toml
 	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv; }
 	@build/uv/bin/uv pip compile --quiet $(LOCK) --output-file requirements.lock pyproject.toml
 	@build/uv/bin/uv pip compile --quiet $(LOCK) --output-file requirements-dev.lock --constraints requirements.lock --group dev pyproject.toml
+	@build/uv/bin/uv pip compile --quiet $(LOCK) --output-file requirements-tracing.lock --constraints requirements-dev.lock --group tracing
 
 LOCK := --upgrade --universal --python-version 3.11 --generate-hashes --only-binary :all: --no-emit-index-url --no-annotate --exclude-newer "7 days" --custom-compile-command "make lock"
 

@@ -21,6 +21,7 @@ from ingest.machine import CannotStart, check_parser, claim_folder, end_with_par
 from ingest.process import Process
 from ingest.segments import Segments
 from ingest.sink import Sink
+from ingest.tracing import CannotTrace, Spans, spans_for
 
 log = logging.getLogger("ingest")
 
@@ -28,7 +29,7 @@ _FORGET_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 
 
-async def serve(config: Config) -> None:
+async def serve(config: Config, spans: Spans) -> None:
     """Run one ingest process until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
@@ -40,7 +41,7 @@ async def serve(config: Config) -> None:
         await asyncio.to_thread(segments.recover)
     except OSError as error:
         raise CannotStart(f"spool folder {folder.path} can not be read: {error}") from error
-    process = Process(config, folder, segments, Sink(config))
+    process = Process(config, folder, segments, Sink(config), spans)
     port = await process.start(int(os.environ.get(CHILD_VARIABLE, "0")))
     log.info("started name=%s address=http://%s:%d folder=%s", process.name, config.ingest_host, port, folder.path)
     await stopped.wait()
@@ -80,8 +81,12 @@ def main() -> int:
             return supervisor.run(config)
         if CHILD_VARIABLE in os.environ:
             end_with_parent()
-        uvloop.run(serve(config))
-    except (WrongSetting, CannotStart) as error:
+        spans = spans_for("playback-ingest", os.environ)
+        try:
+            uvloop.run(serve(config, spans))
+        finally:
+            spans.close()
+    except (WrongSetting, CannotStart, CannotTrace) as error:
         print(f"ingest: {error}", file=sys.stderr)
         return supervisor.CANNOT_START_CODE if CHILD_VARIABLE in os.environ else 1
     return 0

@@ -13,6 +13,7 @@ from ingest.frames import Frame
 from ingest.ladder import Kafka
 from ingest.metrics import Ledger
 from ingest.segments import Folder, Segment, Segments
+from ingest.tracing import Spans
 
 log = logging.getLogger("ingest.drain")
 
@@ -56,13 +57,20 @@ class Drain:
     """Drains one segment after another while Kafka answers, never faster than the rate."""
 
     def __init__(
-        self, kafka: Kafka, kafka_answers: Callable[[], bool], ledger: Ledger, partitions: int, rate: int
+        self,
+        kafka: Kafka,
+        kafka_answers: Callable[[], bool],
+        ledger: Ledger,
+        partitions: int,
+        rate: int,
+        spans: Spans | None = None,
     ) -> None:
         self._kafka = kafka
         self._kafka_answers = kafka_answers
         self._ledger = ledger
         self._partitions = partitions
         self._bytes_per_second = rate
+        self._spans = spans or Spans()
         # Of the file under way, which of its records Kafka has: begun again, it must not begin at its beginning.
         self._file: Path | None = None
         self._has: set[int] = set()
@@ -75,7 +83,8 @@ class Drain:
                 continue
             await seal(segment)
             try:
-                await self._drain(segments, segment)
+                with self._spans.timed("ingest.drain", {"file": segment.path.name, "beacons": segment.beacons}):
+                    await self._drain(segments, segment)
             except KafkaAway:
                 log.info("drain_interrupted file=%s", segment.path.name)
                 await asyncio.sleep(0.1)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
-from time import time
+from time import time, time_ns
 
 from confluent_kafka import KafkaException
 
@@ -25,6 +25,7 @@ from ingest.reading import Reading
 from ingest.segments import Folder, Segments
 from ingest.sink import Sink
 from ingest.spool import Spool, SpoolRoom
+from ingest.tracing import Spans
 
 log = logging.getLogger("ingest")
 
@@ -41,7 +42,9 @@ _LAST_REQUEST_SECONDS = 1.0
 class Process:
     """The parts of one ingest process, between its start and its stop."""
 
-    def __init__(self, config: Config, folder: Folder, segments: Segments, sink: Sink) -> None:
+    def __init__(
+        self, config: Config, folder: Folder, segments: Segments, sink: Sink, spans: Spans | None = None
+    ) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._folder = folder
@@ -58,6 +61,8 @@ class Process:
             spool_cut_bytes=segments.cut_bytes,
         )
         self._segments = segments
+        self._spans = spans or Spans()
+        self._away_since_ns = time_ns()
         self._spool = Spool(segments, _spool_room(config), self.ledger)
         self._ladder = Ladder(
             sink, self._spool, self.ledger, config.ingest_kafka_ms / 1000, config.ingest_answer_ms / 1000
@@ -71,6 +76,7 @@ class Process:
             self.ledger,
             config.partitions,
             config.ingest_drain_kib_per_second << 10,
+            self._spans,
         )
 
     def _make_desk(self, config: Config) -> Desk:
@@ -219,8 +225,10 @@ class Process:
         is_open = int(not self._kafka_answers())
         if is_open and not self.ledger.kafka_open:
             log.warning("kafka_away beacons go to the spool, last_error=%s", self._sink.last_error)
+            self._away_since_ns = time_ns()
         elif self.ledger.kafka_open and not is_open:
             log.info("kafka_back spool_bytes=%d", self._segments.bytes())
+            self._spans.ended("ingest.without_kafka", self._away_since_ns, {"spool_bytes": self._segments.bytes()})
         self.ledger.kafka_open = is_open
 
     def _look_at_clock(self, now: float) -> None:

@@ -14,6 +14,7 @@ SECTIONS = {
     "Processes (until SIGTERM)": {
         "worker": "pipeline.commands.processes:worker",
         "report": "pipeline.commands.processes:report",
+        "probe": "pipeline.commands.probe:probe",
     },
     "Look": {
         "status": "pipeline.commands.status:status",

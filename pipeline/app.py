@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
@@ -40,11 +39,17 @@ FILES_S = 1.0
 class Line:
     """A worker's parts, put together."""
 
-    def __init__(self, kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings) -> None:
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        line: LineSettings,
+        worker: WorkerSettings,
+        metrics: WorkerMetrics | None = None,
+    ) -> None:
         """Build everything; nothing runs yet."""
         self.topics = Topics.of(line.topic_prefix, line.state)
         self.group = line.state + "pipeline"
-        self.metrics = WorkerMetrics()
+        self.metrics = metrics or WorkerMetrics()
         self.fetch = Fetch(kafka.librdkafka(), self.topics.beacons)
         place = Place(
             kafka.librdkafka(),
@@ -182,12 +187,7 @@ def _faust_app(kafka: KafkaSettings, worker: WorkerSettings, group: str, place: 
 
 def _credentials(kafka: KafkaSettings) -> Any:
     """Return what Faust's own client says to Kafka to be let in; None where nothing is asked."""
-    context = None
-    if kafka.security_protocol.endswith("SSL"):
-        # Without a CA file the system's authorities are trusted; names are always checked.
-        context = ssl.create_default_context(cafile=kafka.ca_file)
-        if kafka.cert_file is not None:
-            context.load_cert_chain(kafka.cert_file, kafka.key_file)
+    context = kafka.tls()
     if kafka.security_protocol.startswith("SASL"):
         return faust.SASLCredentials(
             username=kafka.sasl_username,

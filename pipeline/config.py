@@ -1,9 +1,10 @@
-"""Every setting of worker, topics and commands: read once from the environment, frozen, units in names."""
+"""Every setting of worker, probe, topics and commands: read once from the environment, frozen, units in names."""
 
 from __future__ import annotations
 
 import difflib
 import os
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +40,16 @@ class KafkaSettings(BaseSettings):
         if self.sasl_password_file is None:
             return ""
         return self.sasl_password_file.read_text().splitlines()[0]
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return how aiokafka speaks TLS; None where it does not."""
+        if not self.security_protocol.endswith("SSL"):
+            return None
+        # Without a CA file the system's authorities are trusted; names are always checked.
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if self.cert_file is not None:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        return context
 
     def librdkafka(self) -> dict[str, Any]:
         """Return the connection part of a librdkafka configuration."""
@@ -116,6 +127,23 @@ class WorkerSettings(BaseSettings):
     windows: str = Field("", description="comma-separated part of the catalog's windows; empty: all")
     metrics: str = Field("", description="comma-separated part of the catalog's metrics; empty: all")
     sets: str = Field("", description="comma-separated sets, `default` or `original`; empty: default; the report's too")
+
+
+class ProbeSettings(BaseSettings):
+    """The correctness probe's own settings; names in the environment start with PROBE_."""
+
+    model_config = SettingsConfigDict(env_prefix="PROBE_", frozen=True)
+
+    ingest_url: str = Field("http://127.0.0.1:8080", description="where players send to, as they do")
+    report_url: str = Field("http://127.0.0.1:8081", description="where dashboards ask, as they do")
+    key_file: Path | None = Field(None, description="the report's key, where it asks for one")
+    partner: str = Field("999999999", pattern=r"^[1-9][0-9]{0,8}$", description="partnerId that nobody else has")
+    name: str = Field(
+        "probe", pattern=r"^[A-Za-z0-9_.-]{1,32}$", description="distinct per probe; its entries begin with it"
+    )
+    deadline_s: int = Field(30, ge=1, le=50, description="from the last 200 to a report that has the set")
+    host: str = Field("127.0.0.1", description="where /health, /ready and /metrics listen")
+    port: int = Field(0, ge=0, le=65535, description="of /health, /ready and /metrics; 0: none")
 
 
 def read_settings(kind: type[Any], environment: Mapping[str, str] | None = None) -> Any:

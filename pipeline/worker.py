@@ -6,11 +6,13 @@ import asyncio
 import logging
 import signal
 
+from ingest.tracing import Spans
 from pipeline.app import Line
 from pipeline.config import KafkaSettings, LineSettings, WorkerSettings, read_settings
 from pipeline.health import serve_health
 from pipeline.logs import set_up_logs
 from pipeline.topics import ensure_topics
+from pipeline.traced import TracedMetrics, process_spans
 
 log = logging.getLogger(__name__)
 
@@ -20,16 +22,20 @@ def main() -> None:
     kafka, line = read_settings(KafkaSettings), read_settings(LineSettings)
     worker = read_settings(WorkerSettings)
     set_up_logs(line.log_format)
+    spans = process_spans("worker")
     ensure_topics(kafka, line, worker.dedupe_horizon_s)
-    asyncio.run(_run(kafka, line, worker))
+    try:
+        asyncio.run(_run(kafka, line, worker, spans))
+    finally:
+        spans.close()
 
 
-async def _run(kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings) -> None:
+async def _run(kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings, spans: Spans) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
-    parts = Line(kafka, line, worker)
+    parts = Line(kafka, line, worker, TracedMetrics(spans) if spans.is_on else None)
     pages = None
     if worker.port:
         pages = await serve_health(worker.host, worker.port, lambda: parts.owner.is_ready, parts.metrics.registry)

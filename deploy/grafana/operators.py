@@ -54,6 +54,19 @@ PROMISES = [
         [_ask("count(count by (partition) (worker_position))")],
         width=6,
     ),
+    panel(
+        "timeseries",
+        "Known sets",
+        "Sets of the probe in an hour, by outcome. Promised: all equal.",
+        [_ask("sum by (outcome) (increase(probe_rounds_total[1h]))", "{{outcome}}")],
+    ),
+    panel(
+        "timeseries",
+        "Time to see a known set",
+        "From 200 to the report.",
+        _quantiles("probe_visible_seconds"),
+        unit="s",
+    ),
 ]
 INGEST = [
     row("Ingest"),

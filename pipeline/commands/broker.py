@@ -24,7 +24,8 @@ from pipeline.changelog import Topics
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, read_settings
 
 ASK_S = 10.0
-POLL_S = 1.0
+# The library waits so long for more, even where a partition is at its end.
+POLL_S = 0.1
 SILENT_S = 30.0
 AGAIN_S = 0.3
 MOST_RECORDS = 10_000
@@ -33,6 +34,12 @@ MOVING = (
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
+# A Kafka that is new makes the topic of its groups when it is first asked for one.
+COORDINATING = (
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
 )
 
 Offsets = dict[int, int]
@@ -212,14 +219,7 @@ class Broker:
 
     def members(self) -> list[Member]:
         """Return the workers of the group that are alive for Kafka."""
-        with asking(self.kafka):
-            asked = self._admin.describe_consumer_groups([self.group], request_timeout=ASK_S)
-            try:
-                described = asked[self.group].result()
-            except KafkaException as error:
-                if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                    return []
-                raise
+        described = self._described()
         return [
             Member(
                 member.client_id,
@@ -230,5 +230,21 @@ class Broker:
                     if place.topic == self.topics.beacons
                 ),
             )
-            for member in described.members
+            for member in (described.members if described is not None else ())
         ]
+
+    def _described(self) -> Any:
+        """Return the group as Kafka describes it; None if there is none."""
+        give_up = time.monotonic() + SILENT_S
+        while True:
+            try:
+                asked = self._admin.describe_consumer_groups([self.group], request_timeout=ASK_S)
+                return asked[self.group].result()
+            except KafkaException as error:
+                code = error.args[0].code()
+                if code == KafkaError.GROUP_ID_NOT_FOUND:
+                    return None
+                if code not in COORDINATING or time.monotonic() > give_up:
+                    with asking(self.kafka):
+                        raise
+            time.sleep(AGAIN_S)

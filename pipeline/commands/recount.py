@@ -8,44 +8,36 @@ of whoever wrote the row.
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import orjson
-
 from pipeline.batch import MAX_LINES
-from pipeline.catalog import AUDIENCE_PEAK, METRICS, Adds, EventType, Metric, Window
+from pipeline.catalog import AUDIENCE_PEAK, Adds, EventType, Metric, Window
 from pipeline.event import Event
 from pipeline.parameters import Reason, Rejected
 from pipeline.rows import Rules
 from pipeline.sessions import Session, grown
-from pipeline.sketch import Sketch
 from pipeline.viewers import Viewers
 from pipeline.windows import (
     EMPTY,
     HOUR_S,
     OTHER,
     PEAK,
-    SKETCH,
     SLOT_S,
     Counts,
     RowId,
     is_expired,
-    read_row,
-    row_id_of,
 )
 
 MOST_PROJECTED = 100_000
 
-# A row's place: partition, and which row of it.
-Place = tuple[int, RowId]
-NO_ROWS: Mapping[Place, Counts] = {}
 # By name of a sketch, whom it must have seen.
 Seen = dict[str, set[int]]
-# A row's counts, the sessions seen in it, each with the names that it is counted under, and who its sketches have seen.
-Cell = tuple[Counts, dict[bytes, set[str]], Seen]
+# Names that a session is counted under, each with its bit, and all their bits.
+Bits = tuple[list[tuple[str, int]], int]
+# A row's counts, the sessions seen in it, each with the bits of its names, and who its sketches have seen.
+Cell = tuple[Counts, dict[bytes, int], Seen]
 # Per window: the number of a set, its values, and whether it keeps peaks and sketches there.
 Projected = list[list[tuple[int, tuple[str, ...], bool, bool]]]
 
@@ -88,7 +80,10 @@ class Recount:
     _seen: dict[bytes, int] = field(default_factory=dict)
     _rows_held: Counter[tuple[int, int, int, str]] = field(default_factory=Counter)
     _cells: dict[RowId, Cell] = field(default_factory=dict)
+    _placed: dict[tuple[int, int, tuple[str, ...]], list[tuple[Cell, bool, bool]]] = field(default_factory=dict)
     _projected: dict[tuple[str, ...], Projected] = field(default_factory=dict)
+    _bit: dict[str, int] = field(default_factory=dict)
+    _bits: dict[tuple[str, ...], Bits] = field(default_factory=dict)
     _sessions: dict[bytes, Session] = field(default_factory=dict)
     _read: Callable[[bytes], Event] = field(init=False)
     _viewers: Viewers = field(init=False)
@@ -144,38 +139,62 @@ class Recount:
         shape, range_ = self.rules.shape, self.range
         if not range_.begin <= seconds < range_.end or range_.partner not in (None, event.partner):
             return
-        projected = self._projected.get(event.values) or self._project(event.values)
-        seen_as = [metric.name for metric in self._by_session if not metric.types or event.type in metric.types]
+        seen_as = tuple(metric.name for metric in self._by_session if not metric.types or event.type in metric.types)
         for index, window in enumerate(shape.windows):
             start = seconds - seconds % window.seconds
             if start < range_.begin or start + window.seconds > range_.end:
                 continue
             if is_expired(window, start, self.time / 1000):
                 continue
-            for number, values, keeps_peaks, keeps_sketches in projected[index]:
-                cell = self._cells.get((index, number, start, values))
-                if cell is None:
-                    cell = self._cells[index, number, start, values] = self._cell(index, number, start, values)
+            names = seen_as
+            if event.type == EventType.VIEW:
+                names = (*seen_as, f"{PEAK}{(seconds - start) // SLOT_S}")
+            with_peaks, without = self._bits_of(names), self._bits_of(seen_as)
+            for cell, keeps_peaks, keeps_sketches in self._cells_of(index, start, event.values):
                 counts = cell[0]
                 for name, amount in amounts.items():
                     counts[name] = counts.get(name, 0) + amount
                 if event.session:
-                    names = seen_as
-                    if keeps_peaks and event.type == EventType.VIEW:
-                        names = [*seen_as, f"{PEAK}{(seconds - start) // SLOT_S}"]
-                    self._sight(event, names, cell, keeps_sketches)
+                    self._sight(event, with_peaks if keeps_peaks else without, cell, keeps_sketches)
 
-    def _sight(self, event: Event, names: list[str], cell: Cell, keeps_sketches: bool) -> None:
+    def _bits_of(self, names: tuple[str, ...]) -> Bits:
+        """Return the names, each with a bit of its own, and all the bits."""
+        found = self._bits.get(names)
+        if found is None:
+            each = [(name, self._bit.setdefault(name, 1 << len(self._bit))) for name in names]
+            found = self._bits[names] = each, sum(bit for _, bit in each)
+        return found
+
+    def _sight(self, event: Event, names: Bits, cell: Cell, keeps_sketches: bool) -> None:
         """Count a session in a row, once under each name, and put it among those that its sketches must have seen."""
         counts, sessions, seen = cell
-        before = sessions.setdefault(event.session, set())
-        for name in names:
-            if name not in before:
-                before.add(name)
-                counts[name] = counts.get(name, 0) + 1
+        before = sessions.get(event.session, 0)
+        new = names[1] & ~before
+        if new:
+            sessions[event.session] = before | new
+            for name, bit in names[0]:
+                if bit & new:
+                    counts[name] = counts.get(name, 0) + 1
         if keeps_sketches:
             for name, one in self._viewers.seen(event):
                 seen.setdefault(name, set()).add(one)
+
+    def _cells_of(self, index: int, start: int, all_values: tuple[str, ...]) -> list[tuple[Cell, bool, bool]]:
+        """Return the cells of a window that values count in; remembered, for they come again."""
+        place = (index, start, all_values)
+        found = self._placed.get(place)
+        if found is None:
+            projected = self._projected.get(all_values) or self._project(all_values)
+            found = []
+            for number, values, keeps_peaks, keeps_sketches in projected[index]:
+                cell = self._cells.get((index, number, start, values))
+                if cell is None:
+                    cell = self._cells[index, number, start, values] = self._cell(index, number, start, values)
+                found.append((cell, keeps_peaks, keeps_sketches))
+            if len(self._placed) > MOST_PROJECTED:
+                self._placed.clear()
+            self._placed[place] = found
+        return found
 
     def _project(self, all_values: tuple[str, ...]) -> Projected:
         """Return per window the sets that values count in, with the set's values; remembered, for they come again."""
@@ -212,83 +231,3 @@ class Recount:
             return (index, number, start, (values[0], *(OTHER for _ in values[1:])))
         self._rows_held[held] += 1
         return row_id
-
-
-def found_rows(
-    records: Mapping[bytes, bytes], rules: Rules, range_: Range, now_s: Mapping[int, float]
-) -> dict[Place, Counts]:
-    """Return the rows that topic `windows` holds in a range.
-
-    Args:
-        records: the last value of each key.
-        rules: of the line.
-        range_: which rows.
-        now_s: the line's own time per partition, Unix seconds: expired rows may be gone already, so none counts.
-    """
-    windows = rules.shape.windows
-    found: dict[Place, Counts] = {}
-    for key, value in records.items():
-        row_id = row_id_of(key, rules.shape)
-        if row_id is None or not range_.holds(windows[row_id[0]], row_id):
-            continue
-        partition = orjson.loads(key)["partition"]
-        if not is_expired(windows[row_id[0]], row_id[2], now_s.get(partition, 0.0)):
-            row = read_row(row_id, key, value)
-            counts = {name: count for name, count in row.counts.items() if count and not name.startswith("rows.")}
-            sketches = {name: Sketch(b64decode(text)).count() for name, text in row.sketches.items()}
-            found[partition, row_id] = counts | sketches
-    return found
-
-
-def wanted_rows(
-    recounts: Mapping[int, Recount], now_s: Mapping[int, float], found: Mapping[Place, Counts] = NO_ROWS
-) -> dict[Place, Counts]:
-    """Return the rows that recounts say there must be, without those that are expired by now.
-
-    Sketches are compared by what they count, and only those that are `found`: a row that was begun before its set
-    had sketches has none, and needs none.
-    """
-    return {
-        (partition, row_id): counts | _sketched(recount.seen.get(row_id, {}), found.get((partition, row_id), {}))
-        for partition, recount in recounts.items()
-        for row_id, counts in recount.rows.items()
-        if not is_expired(recount.rules.shape.windows[row_id[0]], row_id[2], now_s.get(partition, 0.0))
-    }
-
-
-def _sketched(seen: Seen, found: Counts) -> Counts:
-    counted: Counts = {}
-    for name, hashes in seen.items():
-        if SKETCH + name in found:
-            sketch = Sketch()
-            sketch.add(hashes)
-            counted[SKETCH + name] = sketch.count()
-    return counted
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A row that is not what it must be; no metrics: no such row."""
-
-    place: Place
-    must_be: Counts
-    is_: Counts
-
-
-def differences(wanted: Mapping[Place, Counts], found: Mapping[Place, Counts]) -> Iterator[Difference]:
-    """Yield every row that is not what it must be, oldest window first."""
-    wrong = [place for place in wanted.keys() | found.keys() if wanted.get(place) != found.get(place)]
-    for place in sorted(wrong, key=lambda place: (place[1][2], place)):
-        yield Difference(place, dict(wanted.get(place, {})), dict(found.get(place, {})))
-
-
-def summed(rows: Mapping[Place, Counts]) -> dict[Place, Counts]:
-    """Return rows summed over partitions, in the metrics that the report shows of each; their partition is -1."""
-    shown = {metric.name for metric in METRICS}
-    sums: dict[Place, Counts] = {}
-    for (_, row_id), counts in rows.items():
-        row = sums.setdefault((-1, row_id), {})
-        for name, count in counts.items():
-            if name in shown:
-                row[name] = row.get(name, 0) + count
-    return sums

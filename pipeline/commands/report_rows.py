@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 import orjson
 
 from pipeline.catalog import METRICS, Window
-from pipeline.commands.recount import Place, Range
+from pipeline.commands.comparing import Place
+from pipeline.commands.recount import Range
 from pipeline.config import RefusedSetting
 from pipeline.rows import Rules
 from pipeline.windows import Counts

@@ -28,6 +28,7 @@ class Share:
 
     Attributes:
         owner: the worker that holds it; "" if none does.
+        copies: the workers that were told to keep a copy of it; None: not known.
         offset: of the last beacon record counted; -1 before the first.
         end: offset after the last beacon record there is.
         lag: beacon records there are and not counted.
@@ -41,6 +42,7 @@ class Share:
     lag: int
     time: int
     ledger: Mapping[str, int]
+    copies: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def standing(
     owners: Mapping[int, str],
     ingests: Iterable[Ingest],
     topic_id: str,
+    copies: Mapping[int, tuple[str, ...]] | None = None,
 ) -> Standing:
     """Return how the line stands.
 
@@ -101,13 +104,15 @@ def standing(
         owners: the worker's name by partition.
         ingests: what each last said, asked for before `end`.
         topic_id: of topic `beacons`.
+        copies: the names of the workers that keep one, by partition; None: not known.
     """
     shares = []
     for part in sorted(end):
         position = positions.get(part, Position())
         lag = max(0, end[part] - max(position.offset + 1, first[part]))
         owner = owners.get(part, "")
-        shares.append(Share(part, owner, position.offset, end[part], lag, position.time, position.ledger))
+        kept = None if copies is None else copies.get(part, ())
+        shares.append(Share(part, owner, position.offset, end[part], lag, position.time, position.ledger, kept))
     known = tuple(ingests)
     held = {ingest.name: ingest.time if ingest.pending_since is None else ingest.pending_since for ingest in known}
     asked = question(asked_at, first, end, held, topic_id)
@@ -126,6 +131,7 @@ def as_json(found: Standing) -> dict[str, Any]:
             {
                 "partition": share.partition,
                 "owner": share.owner or None,
+                "copies": None if share.copies is None else list(share.copies),
                 "position": share.offset,
                 "end": share.end,
                 "lag": share.lag,

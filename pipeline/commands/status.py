@@ -9,6 +9,7 @@ import click
 import orjson
 
 from pipeline.commands.broker import Broker
+from pipeline.commands.copies import ask_copies
 from pipeline.commands.standing import OUTCOMES, Ingest, Standing, as_json, missing, standing
 from pipeline.commands.times import age, shown
 
@@ -18,10 +19,11 @@ from pipeline.commands.times import age, shown
 def status(json_: bool) -> None:
     """Show who counts what, how far, and whether the books add up.
 
-    Position is the last beacon record counted and committed; lag is how many records come after it. The
-    ledger says what became of every beacon since the state began: beacons = unique + duplicates +
-    unknownTypes + rejected, for each partition. "Counted through" is the instant before which every beacon
-    answered 200 is counted.
+    Copy is the worker that was told to keep one; how far it is behind only that worker knows
+    (worker_standby_lag_seconds of its /metrics). Position is the last beacon record counted and committed;
+    lag is how many records come after it. The ledger says what became of every beacon since the state began:
+    beacons = unique + duplicates + unknownTypes + rejected, for each partition. "Counted through" is the
+    instant before which every beacon answered 200 is counted.
 
     Exits with 1 if the books do not add up.
     """
@@ -43,7 +45,8 @@ def stand(broker: Broker) -> Standing:
     first, end = broker.starts(broker.topics.beacons), broker.ends(broker.topics.beacons)
     owners = {part: f"{member.name} {member.host}" for member in broker.members() for part in member.partitions}
     topic_id = broker.topic_id(broker.topics.beacons)
-    return standing(asked_at, first, end, broker.positions(), owners, ingests, topic_id)
+    copies = ask_copies(broker.kafka, broker.group, broker.topics.beacons)
+    return standing(asked_at, first, end, broker.positions(), owners, ingests, topic_id, copies)
 
 
 def _ingests(broker: Broker) -> list[Ingest]:
@@ -63,13 +66,15 @@ def _lines(found: Standing, broker: Broker) -> Iterator[str]:
     yield f"topics {broker.topics.beacons} and {broker.topics.windows}, group {broker.group}"
     yield ""
     titles = "".join(f"{name:>13}" for name in ("beacons", *OUTCOMES))
-    yield f"{'partition':9}  {'owner':22}{'position':>12}{'end':>12}{'lag':>9}  {'newest counted':20}{titles}"
+    yield (
+        f"{'partition':9}  {'owner':22}{'copy':14}{'position':>12}{'end':>12}{'lag':>9}  {'newest counted':20}{titles}"
+    )
     for share in found.shares:
         newest = age(share.time, found.asked_at) if share.time else "nothing yet"
         counts = "".join(f"{share.ledger.get(name, 0):>13}" for name in ("beacons", *OUTCOMES))
         yield (
-            f"{share.partition:<9}  {share.owner or 'nobody':22}{share.offset:>12}{share.end:>12}{share.lag:>9}  "
-            f"{newest:20}{counts}"
+            f"{share.partition:<9}  {share.owner or 'nobody':22}{_copy(share.copies):14}"
+            f"{share.offset:>12}{share.end:>12}{share.lag:>9}  {newest:20}{counts}"
         )
     yield ""
     yield _books(found)
@@ -83,6 +88,12 @@ def _lines(found: Standing, broker: Broker) -> Iterator[str]:
         yield f"counting: {found.lag} records are not counted yet"
     else:
         yield f"counted through {shown(found.counted_through)} UTC, {age(found.counted_through, found.asked_at)}"
+
+
+def _copy(names: tuple[str, ...] | None) -> str:
+    if names is None:
+        return "unknown"
+    return " ".join(names) or "nowhere"
 
 
 def _books(found: Standing) -> str:

@@ -43,6 +43,7 @@ class Entry:
         digest: of the content: equal content, equal digest, in every report there is.
         revision: of the store, up to which nothing it covers has changed.
         reads: the windows whose rows it is made of, each with the first block's start.
+        rows: how many its content shows.
         fresh, body, etag: the whole answer as it was last written.
         headers: that go with it, whole and for 304; the one who answers keeps them here.
     """
@@ -53,6 +54,7 @@ class Entry:
     partners: tuple[str | None, ...]
     content: bytes
     digest: str
+    rows: int = 0
     fresh: Freshness | None = None
     body: bytes = b""
     etag: str = ""
@@ -226,6 +228,7 @@ class Desk:
             partners,
             content,
             digest_of(content),
+            len(read.table.rows),
         )
         if self.applied is not None and self.applied.generation == applied.generation:
             self._keep((query.shape.key, query.since, query.until), entry)

@@ -15,6 +15,7 @@ from typing import TypeVar
 import uvloop
 from aiohttp import web
 
+from ingest.tracing import Spans
 from pipeline.changelog import Topics
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting, WorkerSettings, read_settings
 from pipeline.logs import set_up_logs
@@ -31,6 +32,7 @@ from pipeline.report.readmodel import ReadModel
 from pipeline.report.scan import KafkaBeacons
 from pipeline.report.site import Log, Site, build, session_secret
 from pipeline.report.watch import Watch
+from pipeline.traced import process_spans
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,11 @@ def main() -> None:
     settings = Settings(*(read_settings(kind) for kind in kinds))
     set_up_logs(settings.line.log_format)
     keys = open_keys(settings.report)
-    raise SystemExit(uvloop.run(_run(settings, keys)))
+    spans = process_spans("report")
+    try:
+        raise SystemExit(uvloop.run(_run(settings, keys, spans)))
+    finally:
+        spans.close()
 
 
 def open_keys(settings: ReportSettings) -> KeyFile | None:
@@ -126,7 +132,7 @@ class Threads:
         self.watch.stop()
 
 
-async def _run(settings: Settings, keys: KeyFile | None) -> int:
+async def _run(settings: Settings, keys: KeyFile | None, spans: Spans) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -135,7 +141,7 @@ async def _run(settings: Settings, keys: KeyFile | None) -> int:
     readers = Readers(settings.store, report.readers, report.deadline_ms / 1000)
     running: list[Threads] = []
     secret = session_secret(settings.session_key)
-    site = build(report, readers, keys, secret, lambda: bool(running) and running[0].alive(), settings.log())
+    site = build(report, readers, keys, secret, lambda: bool(running) and running[0].alive(), settings.log(), spans)
     runner = serve(site.front, max_line_size=65_536)
     with only_one(settings.store):
         await listen(runner, report.host, report.port)

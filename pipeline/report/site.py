@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from ingest.tracing import Spans
 from pipeline.report import docs, offer, openapi
 from pipeline.report.access import Access
 from pipeline.report.behind import Told
@@ -25,6 +26,7 @@ from pipeline.report.pages import Pages, file_of
 from pipeline.report.routes import Api
 from pipeline.report.scan import Beacons, Scans
 from pipeline.report.stream import Streams
+from pipeline.report.traced import TracedDesk, TracedFront
 
 
 def session_secret(path: Path) -> bytes:
@@ -69,9 +71,14 @@ def build(
     secret: bytes,
     alive: Callable[[], bool],
     beacons: Log | None = None,
+    spans: Spans | None = None,
 ) -> Site:
     """Return a whole report that waits for rows; without `beacons` it explains no number."""
-    desk = Desk(readers, settings.cache_mib << 20, settings.concurrent_per_key, settings.waiting_per_key)
+    if spans is not None and not spans.is_on:
+        spans = None
+    desk = (Desk if spans is None else TracedDesk)(
+        readers, settings.cache_mib << 20, settings.concurrent_per_key, settings.waiting_per_key
+    )
     access = Access(
         keys,
         secret,
@@ -88,10 +95,14 @@ def build(
     if beacons is not None and settings.scans:
         scans = Scans(beacons.beacons, settings.scans)
         events = Events(desk, access, scans, beacons.told, settings.scan_beacons)
-    return Site(desk, access, live, streams, _front(settings, api, streams, numbers, events), scans)
+    paths = _paths(settings, api, streams, events)
+    front = Front(*paths, numbers.answered) if spans is None else TracedFront(*paths, numbers.answered, spans)
+    return Site(desk, access, live, streams, front, scans)
 
 
-def _front(settings: ReportSettings, api: Api, streams: Streams, numbers: Numbers, events: Events | None) -> Front:
+def _paths(
+    settings: ReportSettings, api: Api, streams: Streams, events: Events | None
+) -> tuple[dict[str, Methods], dict[str, Handler]]:
     document = openapi.document()
     made = {
         "/openapi.json": file_of(orjson.dumps(document), "application/json"),
@@ -118,4 +129,4 @@ def _front(settings: ReportSettings, api: Api, streams: Streams, numbers: Number
         "/vendor/": pages.vendor,
         **dict.fromkeys(made, pages.made),
     }
-    return Front(paths, shown, numbers.answered)
+    return paths, shown

@@ -22,7 +22,7 @@ from tests.e2e.line import REPO, Line
 from tests.e2e.wait import until
 
 PARTITIONS = 8
-OURS = ("INGEST_", "WORKER_", "REPORT_", "KAFKA_", "TOPIC_PREFIX", "STATE_PREFIX", "PARTITIONS", "DATA_DIR")
+OURS = ("INGEST_", "WORKER_", "REPORT_", "PROBE_", "KAFKA_", "TOPIC_PREFIX", "STATE_PREFIX", "PARTITIONS", "DATA_DIR")
 
 
 @dataclass(frozen=True, slots=True)

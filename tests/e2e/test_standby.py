@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 
@@ -11,6 +12,7 @@ from confluent_kafka import Producer
 
 from pipeline.batch import pack_marks
 from pipeline.config import WorkerSettings
+from tests.e2e.commands import did
 from tests.e2e.crew import are_warm, opened
 from tests.e2e.line import Line
 from tests.e2e.reading import Reader, differences, stage_losses
@@ -54,6 +56,11 @@ async def test_a_killed_workers_partitions_count_again_within_ten_seconds(line: 
     cold = max(opened(first).values())
     second.start_only()
     warming = await are_warm((first, second), PARTITIONS)
+    shown = json.loads(await did(line, "status", "--json"))["partitions"]
+    assert {(share["owner"].partition(" ")[0], *share["copies"]) for share in shown} == {
+        ("worker-1", "worker-2"),
+        ("worker-2", "worker-1"),
+    }
 
     journal, reader = Journal(), Reader(line.report_url)
     requests = traffic(8, RATE * SECONDS)

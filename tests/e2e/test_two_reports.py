@@ -1,4 +1,4 @@
-"""Two reports on one line: equal answers, a rebuilt store, and a countedThrough that is true."""
+"""Two reports on one line: equal answers, a rebuilt store, a countedThrough that is true, and the probe's verdict."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
+from confluent_kafka import Producer
 
 from deploy.local.kafka import free_port
+from ingest.beacon import Beacon, partition_of
+from pipeline.batch import position_key
+from pipeline.commands.known import known_set
+from pipeline.commands.probe import _one_round
+from pipeline.config import ProbeSettings
+from tests.collector import Collector, collector
+from tests.e2e.commands import PARTITIONS, broker_of, did
 from tests.e2e.line import Line
 from tests.e2e.wait import until
 
@@ -20,6 +29,12 @@ pytestmark = pytest.mark.e2e
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as session:
         yield session
+
+
+@pytest.fixture
+async def traces() -> AsyncIterator[Collector]:
+    async with collector() as found:
+        yield found
 
 
 async def play(http: aiohttp.ClientSession, line: Line, session: str, count: int) -> None:
@@ -36,8 +51,9 @@ async def ask(http: aiohttp.ClientSession, url: str, path: str) -> Any:
 
 
 async def test_two_reports_answer_alike_and_one_is_rebuilt_while_the_other_serves(
-    line: Line, http: aiohttp.ClientSession
+    line: Line, http: aiohttp.ClientSession, traces: Collector
 ) -> None:
+    line.settings |= {"OTEL_EXPORTER_OTLP_ENDPOINT": traces.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
     await line.start()
     other = line.report("report-2", free_port())
     await other.start()
@@ -78,6 +94,36 @@ async def test_two_reports_answer_alike_and_one_is_rebuilt_while_the_other_serve
     await until(lambda: complete(other.url), 40, "the rebuilt report has counted the range")
     assert await raw(other.url) == before
     assert all(refused)
+    seen = {
+        ("playback-worker", "worker.open"),
+        ("playback-worker", "worker.checkpoint"),
+        ("playback-report", "report.query"),
+    }
+    await until(lambda: seen <= set(traces.spans), 20, "what was done is traced")
+
+    # The probe asks as a dashboard does: it finds its set, and finds a row of it that somebody has falsified.
+    where = {"PROBE_INGEST_URL": line.ingest_url, "PROBE_REPORT_URL": other.url}
+    assert (await did(line, "probe", "--once", **where)).startswith("equal: the report had the set ")
+    minute = int(time.time()) // 60
+    falsify(line, "falsified-b", minute)
+    settings = ProbeSettings(ingest_url=line.ingest_url, report_url=other.url, partner="8")
+    ended = await _one_round(settings, "", known_set("8", "falsified", minute, by_pair=False))
+    assert (ended.outcome, "5 plays, must be 1" in ended.said or "6 plays, must be 1" in ended.said) == ("wrong", True)
+
+
+def falsify(line: Line, entry: str, minute: int) -> None:
+    """Add five plays to an entry of partner 8, in a partition that its session is not in, now and in a minute."""
+    producer = Producer({"bootstrap.servers": line.bootstrap})
+    session = Beacon("", 0, query=f"sessionId={entry}-{minute}".encode())
+    positions = broker_of(line).positions()
+    partition = next(number for number in positions if number != partition_of(session, PARTITIONS))
+    for start in (minute * 60, minute * 60 + 60):
+        key = {"window": "1m", "start": start, "set": "entry", "partnerId": "8", "entryId": entry}
+        value = orjson.dumps({"plays": 5, "offset": 0})
+        producer.produce(f"{line.prefix}windows", value, orjson.dumps(key | {"partition": partition}), partition)
+    # A report takes rows in up to a position: the last one, once more.
+    producer.produce(f"{line.prefix}windows", positions[partition].value(), position_key(partition), partition)
+    assert producer.flush(10) == 0
 
 
 async def test_counted_through_moves_when_idle_and_stands_while_a_beacon_is_uncounted(

@@ -50,7 +50,7 @@ def test_every_guarantee_of_the_readme_names_a_test() -> None:
 
 
 def test_the_lock_files_hold_hashes_and_name_no_host() -> None:
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in ("requirements.lock", "requirements-dev.lock", "requirements-tracing.lock"):
         text = (REPO / name).read_text()
         pinned = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
         assert pinned, f"{name} pins nothing"
@@ -59,12 +59,13 @@ def test_the_lock_files_hold_hashes_and_name_no_host() -> None:
 
 
 def test_run_and_development_install_the_same_versions() -> None:
-    run, development = (
+    run, tracing, development = (
         {line for line in (REPO / name).read_text().splitlines() if line[:1].isalpha()}
-        for name in ("requirements.lock", "requirements-dev.lock")
+        for name in ("requirements.lock", "requirements-tracing.lock", "requirements-dev.lock")
     )
 
     assert run <= development
+    assert tracing <= development
 
 
 def test_the_makefile_describes_every_command() -> None:

@@ -18,6 +18,7 @@ from ingest.machine import claim_folder
 from ingest.process import Process
 from ingest.segments import Segments
 from ingest.sink import WrongTopic
+from ingest.tracing import Spans
 from ingest.wire import decode
 
 Delivered = Callable[[str | None], None]
@@ -168,9 +169,11 @@ async def ends(reader: asyncio.StreamReader, seconds: float) -> bool:
 
 
 @asynccontextmanager
-async def ingest_line(folder: Path, kafka: FakeKafka | None = None, **settings: Any) -> AsyncIterator[Line]:
+async def ingest_line(
+    folder: Path, kafka: FakeKafka | None = None, spans: Spans | None = None, **settings: Any
+) -> AsyncIterator[Line]:
     """Run an ingest on a free port with its spool in this folder."""
-    line = await started(folder, kafka or FakeKafka(), **settings)
+    line = await started(folder, kafka or FakeKafka(), spans, **settings)
     try:
         yield line
     finally:
@@ -178,13 +181,13 @@ async def ingest_line(folder: Path, kafka: FakeKafka | None = None, **settings: 
         await line.stop()
 
 
-async def started(folder: Path, kafka: FakeKafka, **settings: Any) -> Line:
+async def started(folder: Path, kafka: FakeKafka, spans: Spans | None = None, **settings: Any) -> Line:
     """Start an ingest."""
     config = Config(**({"data_dir": folder, "ingest_port": 0, "ingest_spool_min_free_mib": 0} | settings))
     spool = claim_folder(config.spool_dir, config.ingest_id or "ingest")
     segments = Segments(spool.path, config.ingest_spool_segment_kib << 10)
     segments.recover()
-    process = Process(config, spool, segments, kafka)  # type: ignore[arg-type]
+    process = Process(config, spool, segments, kafka, spans)  # type: ignore[arg-type]
     return Line(process, kafka, await process.start(), config)
 
 

@@ -17,6 +17,7 @@ import orjson
 from yarl import URL
 
 from ingest.beacon import Beacon
+from ingest.tracing import Spans
 from ingest.wire import encode
 from pipeline.report.auth import Key
 from pipeline.report.behind import Told
@@ -213,7 +214,11 @@ def write_keys(path: Path, owners: dict[str, str | None]) -> dict[str, dict[str,
 
 @asynccontextmanager
 async def report(
-    folder: Path, source: FakeSource | None = None, keys: Path | None = None, **settings: Any
+    folder: Path,
+    source: FakeSource | None = None,
+    keys: Path | None = None,
+    spans: Spans | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Stage]:
     """Run a report; leave nothing behind."""
     source = source or FakeSource()
@@ -226,7 +231,7 @@ async def report(
     def alive() -> bool:
         return feed.alive()
 
-    site = build(told, readers, ring, SECRET, alive, Log(beacons, Told(by_pair=False, horizon_s=86_400)))
+    site = build(told, readers, ring, SECRET, alive, Log(beacons, Told(by_pair=False, horizon_s=86_400)), spans)
     loop = asyncio.get_running_loop()
     feed = Feed(
         source, ReadModel(store), lambda applied: loop.call_soon_threadsafe(site.desk.on_applied, applied) and None

@@ -15,7 +15,7 @@ from tests.load import table
 from tests.load.measure import ContenderFailedError
 from tests.load.session import BUILD, Session
 
-BENCHES = ("worker", "sets", "ingest", "flat", "start", "bytes", "freshness", "report")
+BENCHES = ("worker", "sets", "ingest", "flat", "start", "bytes", "freshness", "report", "verify")
 
 
 def options(words: list[str]) -> argparse.Namespace:

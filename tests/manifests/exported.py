@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ingest.answers import Refused
 from ingest.metrics import Ledger, exposition
+from pipeline.commands.probe_metrics import ProbeMetrics
 from pipeline.metrics import WorkerMetrics
 from pipeline.report.desk import Counts
 from pipeline.report.metrics import Numbers
@@ -54,7 +55,7 @@ def _report() -> str:
 def series() -> Series:
     """Return the values of every label of every series."""
     found: Series = {}
-    for text in (_ingest(), _worker(), _report()):
+    for text in (_ingest(), _worker(), _report(), generate_latest(ProbeMetrics().registry).decode()):
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 labels = found.setdefault(sample.name, {})

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from unittest.mock import patch
 
 from ingest import config as ingest_config
-from pipeline.config import KafkaSettings, LineSettings, WorkerSettings, read_settings
+from pipeline.config import KafkaSettings, LineSettings, ProbeSettings, WorkerSettings, read_settings
 from pipeline.report.config import ReportSettings
 
 KINDS = {
     "worker": (KafkaSettings, LineSettings, WorkerSettings),
     "report": (KafkaSettings, LineSettings, ReportSettings, WorkerSettings),
     "topics": (KafkaSettings, LineSettings, WorkerSettings),
+    "probe": (LineSettings, WorkerSettings, ProbeSettings),
     "keys": (),
 }
 SHARED = {"DATA_DIR", "LOG_FORMAT", "PYTHONUNBUFFERED"}

@@ -11,7 +11,7 @@ import pytest
 from tests.manifests.checkers import DEPLOY, check, go_tool, refuses
 from tests.manifests.known_settings import start
 
-OURS = ("topics", "keys", "ingest-1", "ingest-2", "worker-1", "worker-2", "report-1", "report-2")
+OURS = ("topics", "keys", "ingest-1", "ingest-2", "worker-1", "worker-2", "report-1", "report-2", "probe")
 COMPOSE = DEPLOY / "compose.yaml"
 
 

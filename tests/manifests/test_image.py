@@ -19,6 +19,7 @@ ROLES = {
     "worker": "import pipeline.worker",
     "report": "import pipeline.report.server",
     "topics": "import pipeline.topics",
+    "probe": "import pipeline.commands.probe",
     "rights": "import deploy.kafka.acls, deploy.kafka.users",
 }
 
@@ -52,7 +53,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Lay out what the Dockerfile copies from the repository."""
     root = tmp_path_factory.mktemp("app")
     lines = re.findall(r"^COPY (?!--from)(\S+) (\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
-    assert len(lines) == 6, "the Dockerfile copies something else: look whether this test still understands it"
+    assert len(lines) == 7, "the Dockerfile copies something else: look whether this test still understands it"
     for source, target in lines:
         place = root / (source if target == "." else target)
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.assignor import Assignor
+from pipeline.commands.copies import kept_by
 from pipeline.sharing import Share, shared
 
 Group = dict[str, Share]
@@ -115,3 +116,7 @@ def test_the_assignor_tells_each_member_its_share_in_fausts_words(topics: list[s
     counted = {tp.partition for tp in assignor.assigned_actives() if tp.topic == "beacons"}
     copied = {tp.partition for tp in assignor.assigned_standbys() if tp.topic == "beacons"}
     assert (len(counted), counted | copied) == (2, {0, 1, 2, 3})
+    # And `status` reads of it who keeps which copy; a member that has just joined was told nothing yet.
+    kept = kept_by([("new", b""), *((name, one.encode()) for name, one in told.items())], "beacons")
+    assert sorted(kept) == [0, 1, 2, 3]
+    assert {number for number, names in kept.items() if names == ("a",)} == copied

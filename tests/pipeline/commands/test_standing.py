@@ -61,9 +61,25 @@ def test_the_json_says_null_where_nothing_is_known() -> None:
         "countedThrough": None,
         "lag": 1,
         "partitions": [
-            {"partition": 0, "owner": None, "position": -1, "end": 1, "lag": 1, "newest": None, "ledger": {}}
+            {
+                "partition": 0,
+                "owner": None,
+                "copies": None,
+                "position": -1,
+                "end": 1,
+                "lag": 1,
+                "newest": None,
+                "ledger": {},
+            }
         ],
         "ledger": {},
         "addsUp": True,
         "ingests": [],
     }
+
+
+def test_copies_are_told_by_partition_and_none_is_another_answer_than_unknown() -> None:
+    asked = (1000, {0: 0, 1: 0}, {0: 1, 1: 1}, {}, {}, [], "t")
+    known = as_json(standing(*asked, {0: ("w1", "w2")}))
+    assert [share["copies"] for share in known["partitions"]] == [["w1", "w2"], []]
+    assert [share["copies"] for share in as_json(standing(*asked))["partitions"]] == [None, None]
