@@ -118,18 +118,18 @@ def catalog() -> Json:
         "metrics": [
             *(_kept(name, one) for name, one in METRIC.items()),
             _told(AUDIENCE_PEAK, f"maximum over 10 s windows of {AUDIENCE_PEAK.of}, partitions added up"),
-            *(_told(one, f"distinct {one.name}, by sketches of hours") for one in DISTINCT if one.name not in METRIC),
+            *(_told(one, f"distinct {one.name}, by sketches") for one in DISTINCT if one.name not in METRIC),
             *(_derived(name, one) for name, one in DERIVED_METRIC.items()),
         ],
         "sets": [
             {
                 "name": one.name,
                 "dimensions": list(one.dimensions),
-                "windows": [window.name for window in WINDOWS if not one.windows or window.name in one.windows],
+                "windows": [window.name for window in WINDOWS if one.keeps(window)],
                 "most": one.most,
                 "carried": one.carried,
                 "peaks": one.peaks,
-                "sketches": one.sketches,
+                "sketches": list(one.sketches),
             }
             for one in SETS
         ],

@@ -56,7 +56,7 @@ def answer() -> Json:
         "estimates": {
             "type": "object",
             "additionalProperties": {"$ref": "#/components/schemas/Estimate"},
-            "description": "By metric: what is no exact count, but comes from sketches of whole hours.",
+            "description": "By metric: what is no exact count, but comes from sketches of whole minutes and hours.",
         },
         "previous": {
             "type": "object",

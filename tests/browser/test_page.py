@@ -50,7 +50,7 @@ async def test_a_beacon_shows_up_by_itself(shown: Shown, visit: Visit) -> None:
     print(f"on the page {time.monotonic() - began:.2f} s after the 200")
     await expect(visit.page.locator(number("Peak"))).to_have_text(re.compile("^[1-9]"), timeout=15_000)
     await expect(visit.page.locator(number("Audience now"))).to_have_text(re.compile(r"^\d"))
-    # By whole hours, also where less than an hour is shown.
+    # Of the 15 minutes shown, which begin within an hour.
     await expect(visit.page.locator(number("Sessions"))).to_have_text(re.compile("^[1-9]"), timeout=15_000)
     await expect(visit.page.locator('.tile[data-tile="Sessions"]')).to_contain_text("since")
 

@@ -70,6 +70,7 @@ PURE = (
     "pipeline/report/original.py",
     "pipeline/report/original_window.py",
     "pipeline/report/original_words.py",
+    "pipeline/report/pieces.py",
     "pipeline/report/problem.py",
     "pipeline/report/query.py",
     "pipeline/report/querystring.py",

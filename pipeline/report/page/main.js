@@ -82,7 +82,7 @@ function showSeries(window) {
 
 // What no sum says: asked for apart from the stream, as it is read out of every hour of the range.
 const NOTHING = { totals: {}, previous: { totals: {} }, estimates: {} };
-const latest = { totals: {}, before: {}, peak: NOTHING, hours: NOTHING, now: null, nowBefore: undefined };
+const latest = { totals: {}, before: {}, peak: NOTHING, whole: NOTHING, now: null, nowBefore: undefined };
 
 function showTiles() {
   const totals = { ...latest.totals, ...latest.peak.totals };
@@ -94,9 +94,9 @@ function showTiles() {
   ]);
 }
 
-// Distinct sessions of a range are known by whole hours: those that the range touches.
+// Distinct sessions of a range are known by whole minutes; of one shown in hours, by those that it touches.
 function sessionsTile() {
-  const { totals, estimates = {}, from } = latest.hours;
+  const { totals, estimates = {}, from } = latest.whole;
   const about = estimates.sessions ? `, ${shown(estimates.sessions.error, "ratio")} off at most in ${shown(estimates.sessions.confidence, "ratio")} of cases` : "";
   const since = from === undefined ? "" : `since ${clock(from)}${about}`;
   return { name: "Sessions", value: totals.sessions ?? null, unit: "sessions", before: undefined, says: since };
@@ -106,7 +106,8 @@ async function showWhole(window) {
   latest.peak = await get("/v1/report", query(state, window.name, { by: "", metrics: "peak", compare: "previous" }));
   const now = Date.now() / 1000;
   const hours = { from: String(Math.floor((now - seconds(state.range)) / HOUR) * HOUR), to: String(Math.ceil(now / HOUR) * HOUR) };
-  latest.hours = await get("/v1/report", query(state, "1h", { by: "", metrics: "sessions", ...hours }));
+  const [name, range] = window.seconds < HOUR ? ["1m", {}] : ["1h", hours];
+  latest.whole = await get("/v1/report", query(state, name, { by: "", metrics: "sessions", ...range }));
   showTiles();
 }
 
@@ -184,7 +185,7 @@ function show() {
   ends = [];
   clearInterval(timer);
   by("problem").textContent = "";
-  latest.peak = latest.hours = NOTHING;
+  latest.peak = latest.whole = NOTHING;
   const window = fittingWindow(catalog.windows, state);
   showSeries(window);
   showNow();
