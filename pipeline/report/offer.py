@@ -17,7 +17,7 @@ from pipeline.catalog import (
     Metric,
     Peak,
 )
-from pipeline.report.cell import EXPLAINED_WORDS, MOST_SHOWN
+from pipeline.report.cell import ENTRY, EXPLAINED_DIMENSIONS, EXPLAINED_WORDS, MOST_SHOWN
 from pipeline.report.words import (
     BY_WORDS,
     DERIVED_METRIC,
@@ -27,6 +27,7 @@ from pipeline.report.words import (
     MOST_BUCKETS,
     MOST_ROWS,
     MOST_VALUES,
+    PARTNER,
     counts_sessions,
     short,
     unit_of,
@@ -140,6 +141,7 @@ def catalog() -> Json:
                 "source": one.source,
                 "says": one.says,
                 "kept": one.name in DIMENSION_OF,
+                "explained": one.name in (PARTNER, ENTRY) or one.name in EXPLAINED_DIMENSIONS,
             }
             for one in DIMENSIONS
         ],

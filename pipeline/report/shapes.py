@@ -122,6 +122,7 @@ def explained() -> Json:
         {
             "partnerId": {"type": "string"},
             "entryId": {"type": ["string", "null"]},
+            "dimensions": {"type": "object", "additionalProperties": {"type": "string"}},
             "window": _WINDOW,
             "start": {"type": "integer"},
             "metric": {"type": "string"},

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from pipeline.enrich.beacons_own import BeaconsOwn
 from pipeline.report import docs, offer, openapi
 from pipeline.report.access import Access
 from pipeline.report.behind import Told
@@ -87,7 +88,7 @@ def build(
     scans, events = None, None
     if beacons is not None and settings.scans:
         scans = Scans(beacons.beacons, settings.scans)
-        events = Events(desk, access, scans, beacons.told, settings.scan_beacons)
+        events = Events(desk, access, scans, beacons.told, BeaconsOwn(), settings.scan_beacons)
     return Site(desk, access, live, streams, _front(settings, api, streams, numbers, events), scans)
 
 

@@ -41,6 +41,7 @@ PURE = (
     "pipeline/deadletter.py",
     "pipeline/dimensions.py",
     "pipeline/enrich/agent.py",
+    "pipeline/enrich/beacons_own.py",
     "pipeline/enrich/ks.py",
     "pipeline/enrich/referrer.py",
     "pipeline/enrich/users.py",

@@ -126,7 +126,11 @@ function showTop(window) {
   const metrics = COLUMNS.map(([name]) => name);
   const asked = query(state, window.name, { by: "partner,entry", metrics: metrics.join(","), order: state.order, limit: String(TOP) });
   const explained = (name) => metric(name)?.explained
-    && ((of, { entry, partner }) => explain({ metric: metric(of), entryId: entry, partnerId: partner, window: window.name, range: state.range }));
+    && ((of, { entry, partner }) => explain({
+      metric: metric(of), of: entry, filters: { partnerId: partner, entryId: entry }, window: window.name, range: state.range,
+      opener: () => [...by("top").querySelectorAll("[data-entry]")]
+        .find(({ dataset }) => dataset.entry === entry && dataset.partner === partner)?.closest("tr").querySelector(`[data-number="${of}"]`),
+    }));
   let lines = new Map();
   let drawn = "";
   ends.push(follow(asked, ["partnerId", "entryId"], async (answer) => {
@@ -165,13 +169,26 @@ function splitWindow(dimension, window) {
   return catalog.windows.find((one) => one.seconds >= window.seconds && sets.some((set) => set.windows.includes(one.name)));
 }
 
+// A number of a breakdown is explained where it is one partner's, and beacons say the dimension by themselves. What is
+// shown is asked at the time of the click: the number may have stayed while other things changed.
+function splitExplained(dimension) {
+  const partner = () => state.partnerId || session.partnerId;
+  if (!partner() || !catalog.dimensions.some((one) => one.name === dimension && one.explained)) return null;
+  return (value) => explain({
+    metric: metric("views"), of: value,
+    filters: { partnerId: partner(), ...(state.entryId ? { entryId: state.entryId } : {}), [dimension]: value },
+    window: splitWindow(dimension, fittingWindow(catalog.windows, state)).name, range: state.range,
+    opener: () => [...by("splits").querySelectorAll(`[data-split="${dimension}"]`)].find(({ dataset }) => dataset.value === value),
+  });
+}
+
 async function showSplits(window) {
   const found = [];
   for (const [dimension, title] of SPLITS) {
     const kept = splitWindow(dimension, window);
     if (!kept) continue;
     const words = { by: dimension, metrics: "views", order: "-views", limit: "6" };
-    found.push({ title, dimension, answer: await get("/v1/report", query(state, kept.name, words)) });
+    found.push({ title, dimension, answer: await get("/v1/report", query(state, kept.name, words)), explained: splitExplained(dimension) });
   }
   splits(found);
 }
