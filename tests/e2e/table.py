@@ -67,6 +67,10 @@ class Stored:
     body: bytes
 
 
+# A beacon that counts, its parameters, and what it adds to which metric.
+Counted = tuple[Stored, dict[str, str], dict[str, int]]
+
+
 def _bytes(line: dict[str, Any], name: str) -> bytes:
     if f"{name}64" in line:
         return base64.b64decode(line[f"{name}64"])
@@ -131,8 +135,13 @@ def milliseconds(text: str) -> int:
 
 def table_of(beacons: Iterable[Stored]) -> Table:
     """Return every row of every window: the first sighting of each identity counts, where it was received."""
+    return rows_of(counted(beacons))
+
+
+def rows_of(beacons: Iterable[Counted]) -> Table:
+    """Return every row of partners and entries that beacons make which count."""
     rows: dict[Key, Counter[str]] = defaultdict(Counter)
-    for beacon, given, amounts in _counted(beacons):
+    for beacon, given, amounts in beacons:
         for window, size in WINDOW_SECONDS.items():
             start = beacon.time // 1000 // size * size
             for entry in (None, given["entryId"]):
@@ -140,10 +149,10 @@ def table_of(beacons: Iterable[Stored]) -> Table:
     return _whole(rows)
 
 
-def splits_of(beacons: Iterable[Stored]) -> Table:
-    """Return every row of the dimensions of SPLITS, as table_of does."""
+def splits_of(beacons: Iterable[Counted]) -> Table:
+    """Return every row of the dimensions of SPLITS that beacons make which count."""
     rows: dict[Key, Counter[str]] = defaultdict(Counter)
-    for beacon, given, amounts in _counted(beacons):
+    for beacon, given, amounts in beacons:
         for window in SPLIT_WINDOWS:
             start = beacon.time // 1000 // WINDOW_SECONDS[window] * WINDOW_SECONDS[window]
             for name, value_of in SPLITS.items():
@@ -155,7 +164,7 @@ def _whole(rows: dict[Key, Counter[str]]) -> Table:
     return {key: {name: row[name] for name in METRICS} for key, row in rows.items()}
 
 
-def _counted(beacons: Iterable[Stored]) -> Iterator[tuple[Stored, dict[str, str], dict[str, int]]]:
+def counted(beacons: Iterable[Stored]) -> Iterator[Counted]:
     """Yield the beacons that count, each with its parameters and what it adds to which metric."""
     seen = set()
     for beacon in beacons:

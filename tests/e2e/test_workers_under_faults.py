@@ -23,7 +23,7 @@ from tests.e2e.late import spool
 from tests.e2e.line import SESSION_SECONDS, Line, Process
 from tests.e2e.reading import Reader, Watch, differences, stage_losses
 from tests.e2e.sender import Journal, Outcome, Sender
-from tests.e2e.table import Table, splits_of, stored_beacons, table_of
+from tests.e2e.table import Table, counted, rows_of, splits_of, stored_beacons
 from tests.e2e.traffic import promised, traffic
 from tests.e2e.wait import until
 
@@ -145,7 +145,8 @@ async def test_every_row_is_exact_while_workers_die_freeze_join_and_leave(line: 
 
     stored = stored_beacons(line.bootstrap, f"{line.prefix}beacons")
     found = await reader.table()
-    wanted = table_of(stored)
+    once = list(counted(stored))
+    wanted = rows_of(once)
     print(
         f"seed {SEED}: {journal.sent} requests at {rate:.0f}/s, {dict(journal.answers)}, "
         f"p99 {journal.slowest(0.99) * 1000:.0f} ms; faults {dict(faults.done)}; "
@@ -153,7 +154,7 @@ async def test_every_row_is_exact_while_workers_die_freeze_join_and_leave(line: 
     )
     assert stage_losses(journal, stored) == []
     assert differences(wanted, found) == []
-    assert differences(splits_of(stored), await reader.splits()) == []
+    assert differences(splits_of(once), await reader.splits()) == []
     # The rest of the catalog, every set and metric in every partition, against a plain recount of topic beacons; to
     # the end of this hour, so that no row is left out.
     recounted = await did(line, "verify", "--to", str(int(time.time()) // HOUR * HOUR + HOUR))
