@@ -148,8 +148,8 @@ AUDIENCE_PEAK = Peak("peak", "audience", "sessions", "Most sessions that watched
 
 
 DISTINCT: tuple[Distinct, ...] = (
-    Distinct("sessions", None, "sessions", "Sessions with any event: exact in one window, else by whole hours."),
-    Distinct("users", "user", "users", "Users; who is anonymous counts as a session. By whole hours."),
+    Distinct("sessions", None, "sessions", "Sessions with any event: exact in one window, else by whole minutes."),
+    Distinct("users", "user", "users", "Users; who is anonymous counts as a session. By whole minutes."),
 )
 
 
@@ -188,8 +188,8 @@ DIMENSIONS: tuple[Dimension, ...] = (
 
 
 SETS: tuple[DimensionSet, ...] = (
-    DimensionSet("partner", ("partnerId",), peaks=True, sketches=True),
-    DimensionSet("entry", ("partnerId", "entryId"), peaks=True, sketches=True),
+    DimensionSet("partner", ("partnerId",), peaks=True, sketches=("1m", "1h")),
+    DimensionSet("entry", ("partnerId", "entryId"), peaks=True, sketches=("1m", "1h")),
     DimensionSet("playbackType", ("partnerId", "playbackType"), peaks=True, most=20),
     DimensionSet("entryPlaybackType", ("partnerId", "entryId", "playbackType"), ("10s", "1h"), peaks=True),
     by("device", "device", "operatingSystem", windows="1m 1h", most=1_000),

@@ -64,6 +64,8 @@ class Enrichment(Protocol):
         """Return the user, a keyed hash; empty for anonymous."""
 
 
+# Sources that are looked up in files of the operator: who has only the beacon cannot tell.
+FROM_FILES = frozenset({"address", "user"})
 # The parameters that each source reads.
 READ_BY = {"agent": (), "address": (), "referrer": ("referrer",), "user": ("userId", "ks")}
 

@@ -6,8 +6,8 @@ from pipeline.windows import HOUR_S, Cells, Counts, RowId, Shape, merge, spread
 
 # By name of a sketch, the hashes that it is to take in; some may come twice.
 Hashes = dict[str, list[int]]
-# By start of the hour and values of all dimensions in use.
-Seen = dict[tuple[int, tuple[str, ...]], Hashes]
+# By index of the window, its start and values of all dimensions in use.
+Seen = dict[tuple[int, int, tuple[str, ...]], Hashes]
 
 
 class Firsts:
@@ -30,9 +30,9 @@ class Firsts:
         cell = self._peaks.setdefault((hour, values), {})
         cell[name] = cell.get(name, 0) + 1
 
-    def add_seen(self, hour: int, values: tuple[str, ...], name: str, one: int) -> None:
-        """Put a hash into the sketch of this name, in its hour's row; again, as often as you like."""
-        self._seen.setdefault((hour, values), {}).setdefault(name, []).append(one)
+    def add_seen(self, window: int, start: int, values: tuple[str, ...], name: str, one: int) -> None:
+        """Put a hash into the sketch of this name in a window; again, as often as you like."""
+        self._seen.setdefault((window, start, values), {}).setdefault(name, []).append(one)
 
     def take_back(self, row_id: RowId, name: str) -> None:
         """Take one back in one row."""
@@ -53,14 +53,12 @@ class Firsts:
     def sketched(self, shape: Shape) -> dict[RowId, Hashes]:
         """Return what is to go into the sketches of each row."""
         rows: dict[RowId, Hashes] = {}
-        hour = shape.sketched
-        if hour is None or not self._seen:
-            return rows
         for number, kept in enumerate(shape.sets):
-            if not kept.set.sketches or hour not in kept.windows:
+            if not kept.sketched:
                 continue
-            for (start, values), hashes in self._seen.items():
-                row = rows.setdefault((hour, number, start, kept.project(values)), {})
-                for name, some in hashes.items():
-                    row.setdefault(name, []).extend(some)
+            for (index, start, values), hashes in self._seen.items():
+                if index in kept.sketched:
+                    row = rows.setdefault((index, number, start, kept.project(values)), {})
+                    for name, some in hashes.items():
+                        row.setdefault(name, []).extend(some)
         return rows

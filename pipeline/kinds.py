@@ -86,9 +86,9 @@ class Peak:
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """How many distinct ones there were over any range of hours, estimated from sketches.
+    """How many distinct ones there were over any range of whole minutes, estimated from sketches.
 
-    Hour rows of sets with `sketches` keep one; see pipeline.sketch for its error.
+    Rows of sets with `sketches` keep one; see pipeline.sketch for its error.
 
     Attributes:
         name: its word in the report and on the page. Where it is a session metric's too, that says one window exactly.
@@ -145,7 +145,8 @@ class DimensionSet:
         windows: the windows it is kept in; empty: all.
         carried: only events that carry all of these dimensions count here.
         peaks: hour rows keep the audience of each of their 10 s windows, for peaks.
-        sketches: hour rows keep sketches of their sessions (and users), for distinct ones over longer ranges.
+        sketches: the windows whose rows keep sketches of their sessions (and users), for distinct ones over longer
+            ranges: hours for ranges of whole hours, minutes too for what begins or ends within an hour.
         most: rows per partner and window in one partition; further values share one row, `(other)`.
     """
 
@@ -154,8 +155,16 @@ class DimensionSet:
     windows: tuple[str, ...] = ()
     carried: bool = False
     peaks: bool = False
-    sketches: bool = False
+    sketches: tuple[str, ...] = ()
     most: int = 50_000
+
+    def keeps(self, window: Window) -> bool:
+        """Tell whether it is kept in a window."""
+        return not self.windows or window.name in self.windows
+
+    def sketched(self, window: Window) -> bool:
+        """Tell whether its rows of a window keep sketches."""
+        return window.name in self.sketches and self.keeps(window)
 
 
 def by(name: str, *dimensions: str, windows: str = "", carried: bool = False, most: int = 50_000) -> DimensionSet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from pipeline.catalog import DIMENSIONS, DISTINCT, METRICS, Metric
 from pipeline.dimensions import Enrichment
 from pipeline.event import EventReader
 from pipeline.firsts import Hashes
-from pipeline.sketch import Sketch
+from pipeline.sketch import grown
 from pipeline.store import Store
 from pipeline.windows import (
     OTHER,
@@ -114,6 +114,9 @@ class Rows:
                     self._recount(row)
                 if row_id in seen:
                     _sketch(row, seen[row_id])
+                elif row.sketches and row.id[0] not in self._shape.sets[row.id[1]].sketched:
+                    # Its set keeps sketches here no more: one that misses what came since would say too little.
+                    row.sketches = {}
                 merge(row.counts, counts)
                 row.offset = offset
                 applied.touched[row.id] = row
@@ -196,6 +199,4 @@ def _sketch(row: Row, hashes: Hashes) -> None:
     for name, some in hashes.items():
         before = row.sketches.get(SKETCH + name, "")
         if begins or before:
-            sketch = Sketch(b64decode(before))
-            sketch.add(some)
-            row.sketches[SKETCH + name] = b64encode(sketch.packed()).decode()
+            row.sketches[SKETCH + name] = b2a_base64(grown(a2b_base64(before), some), newline=False).decode()

@@ -168,7 +168,7 @@ class SessionFold:
         self._hashes: Remembered[tuple[str, ...], bytes] = Remembered()
         # Sketches take whoever any event shows: the metric that counts sessions whatever they do.
         self._anyone = next((n for n, types in enumerate(self._types) if not types), None)
-        self._sketched = shape.sketched if self._anyone is not None else None
+        self._sketched = shape.sketched if self._anyone is not None else frozenset()
         self._viewers = Viewers.of(shape)
 
     def fold(self, session: Session, event: Event, cells: Cells, firsts: Firsts) -> None:
@@ -212,9 +212,9 @@ class SessionFold:
             if index == 0 and metric == self._peak and self._hour is not None:
                 hour = slot - slot % self._spans[self._hour]
                 firsts.add_peak(hour * self._finest_s, values, f"{PEAK}{slot - hour}")
-            if index == self._sketched and metric == self._anyone:
+            if index in self._sketched and metric == self._anyone:
                 for sketch, one in self._viewers.seen(event):
-                    firsts.add_seen(start * self._finest_s, values, sketch, one)
+                    firsts.add_seen(index, start * self._finest_s, values, sketch, one)
         variant.mark(metric, slot)
 
     def _correct(

@@ -40,6 +40,23 @@ def hash_of(digest: bytes) -> int:
     return int.from_bytes(digest[:4], "little")
 
 
+def grown(packed: bytes, hashes: Iterable[int]) -> bytes:
+    """Return what `Sketch.packed` gives of these bytes, or none, and more hashes: most rows are short lists for good.
+
+    Raises:
+        ValueError: these are no bytes that `packed` gives.
+    """
+    if packed[:1] != _COUPONS:
+        together = set(hashes)
+        if packed:
+            together.update(_hashes_in(packed))
+        if len(together) <= MOST_HASHES:
+            return _list_of(together)
+    sketch = Sketch(packed)
+    sketch.add(hashes)
+    return sketch.packed()
+
+
 class Sketch:
     """Counts distinct hashes."""
 
@@ -70,15 +87,12 @@ class Sketch:
         Raises:
             ValueError: these are no bytes that `packed` gives.
         """
-        form, content = packed[:1], packed[1:]
-        if form == _HASHES and len(content) % 4 == 0:
-            self.add(struct.unpack(f"<{len(content) // 4}I", content))
-        elif form == _COUPONS:
-            bits = _bits_of(content)
+        if packed[:1] == _COUPONS:
+            bits = _bits_of(packed[1:])
             self._held = bits, packed
             self._bits |= bits
         else:
-            raise ValueError("no sketch")
+            self.add(_hashes_in(packed))
 
     def packed(self) -> bytes:
         """Return it as bytes, equal for equal sets of hashes; none for nothing."""
@@ -90,9 +104,7 @@ class Sketch:
             # small window halves that again.
             press = zlib.compressobj(1, zlib.DEFLATED, _RAW, 8, zlib.Z_RLE)
             return _COUPONS + press.compress(self._bits.to_bytes(_BYTES, "little")) + press.flush()
-        if not self._hashes:
-            return b""
-        return _HASHES + struct.pack(f"<{len(self._hashes)}I", *sorted(self._hashes))
+        return _list_of(self._hashes)
 
     def count(self) -> int:
         """Return how many distinct hashes it has seen: exactly, or see ERROR and CONFIDENCE."""
@@ -116,6 +128,18 @@ class Sketch:
             drawn[level * _BUCKETS + one % _BUCKETS >> 3] |= 1 << (one & 7)
         self._bits |= int.from_bytes(drawn, "little")
         self._hashes.clear()
+
+
+def _list_of(hashes: set[int]) -> bytes:
+    """Return hashes as bytes; none for none."""
+    return _HASHES + struct.pack(f"<{len(hashes)}I", *sorted(hashes)) if hashes else b""
+
+
+def _hashes_in(packed: bytes) -> tuple[int, ...]:
+    """Return the hashes that `_list_of` wrote."""
+    if packed[:1] != _HASHES or len(packed) % 4 != 1:
+        raise ValueError("no sketch")
+    return struct.unpack(f"<{len(packed) // 4}I", packed[1:])
 
 
 def _bits_of(content: bytes) -> int:

@@ -27,7 +27,7 @@ OTHER = '"(other)"'
 EMPTY = '""'
 # In hour rows: the audience of the finest window that many windows after the hour's start.
 PEAK = f"{AUDIENCE_PEAK.of}."
-# In hour rows: a sketch of who was there.
+# In rows of the windows that a set keeps sketches in: a sketch of who was there.
 SKETCH = "sketch."
 HOUR_S = 3600
 # Seconds of such a slot. A line that does not keep the finest window of the catalog keeps no peaks.
@@ -44,8 +44,8 @@ class Row:
         key: its key in topic `windows`.
         counts: metric name to integer; zero metrics are not there.
         offset: the beacon offset that the counts include; -1 for a row that is new.
-        sketches: of hour rows of sets that have them, by SKETCH and name (see catalog.DISTINCT): what pipeline.sketch
-            packed, as base64.
+        sketches: of rows whose set and window have them, by SKETCH and name (see catalog.DISTINCT): what
+            pipeline.sketch packed, as base64.
     """
 
     id: RowId
@@ -66,13 +66,14 @@ class KeptSet:
     Attributes:
         set: the catalog's line.
         project: takes the set's values out of those of all dimensions in use.
-        windows: indexes of the windows it is kept in.
+        windows: indexes of the windows it is kept in. sketched: of those whose rows keep sketches.
         rows_name: under which the partner's row counts this set's rows.
     """
 
     set: DimensionSet
     project: Callable[[tuple[str, ...]], tuple[str, ...]] = field(compare=False)
     windows: frozenset[int]
+    sketched: frozenset[int]
     rows_name: str
 
 
@@ -111,10 +112,9 @@ class Shape:
         return next((i for i, window in enumerate(self.windows) if window.seconds == seconds), None)
 
     @property
-    def sketched(self) -> int | None:
-        """Return the index of the hour's window if any set keeps sketches in it."""
-        hour = self.index_of(HOUR_S)
-        return hour if any(kept.set.sketches and hour in kept.windows for kept in self.sets) else None
+    def sketched(self) -> frozenset[int]:
+        """Return the indexes of the windows that any set keeps sketches in."""
+        return frozenset(index for kept in self.sets for index in kept.sketched)
 
     @property
     def partner_set(self) -> int | None:
@@ -124,8 +124,9 @@ class Shape:
 
 def _kept(one: DimensionSet, windows: tuple[Window, ...], dimensions: tuple[str, ...]) -> KeptSet:
     places = [dimensions.index(name) for name in one.dimensions]
-    kept_in = frozenset(i for i, window in enumerate(windows) if not one.windows or window.name in one.windows)
-    return KeptSet(one, picker(places), kept_in, f"rows.{one.name}")
+    kept_in = frozenset(i for i, window in enumerate(windows) if one.keeps(window))
+    sketched = frozenset(i for i, window in enumerate(windows) if one.sketched(window))
+    return KeptSet(one, picker(places), kept_in, sketched, f"rows.{one.name}")
 
 
 def fold(cells: Cells, event: Event, finest_s: int) -> None:

@@ -209,7 +209,7 @@ class Recount:
                 values = kept.project(all_values)
                 if index in kept.windows and not (kept.set.carried and EMPTY in values):
                     is_hour = window.seconds == HOUR_S
-                    sketches = is_hour and kept.set.sketches and any(not metric.types for metric in self._by_session)
+                    sketches = index in kept.sketched and any(not metric.types for metric in self._by_session)
                     windows[-1].append((number, values, has_slots and is_hour and kept.set.peaks, sketches))
         self._projected[all_values] = windows
         return windows

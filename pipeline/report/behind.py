@@ -15,14 +15,15 @@ import orjson
 
 from pipeline.batch import MAX_LINES
 from pipeline.catalog import DIMENSIONS, METRICS, Adds, EventType
-from pipeline.dimensions import json_text
+from pipeline.dimensions import Enrichment, json_text
 from pipeline.event import Event, EventReader
 from pipeline.forms import Finder
 from pipeline.parameters import Rejected, decoded, parameters_of, read_line, with_encoded_names
 from pipeline.report.answer import number
-from pipeline.report.cell import Cell
-from pipeline.report.words import METRIC
+from pipeline.report.cell import ENTRY, FURTHER, Cell
+from pipeline.report.words import METRIC, PARTNER
 from pipeline.sessions import Session, grown
+from pipeline.windows import EMPTY
 
 SHOWN_PARAMETERS: tuple[str, ...] = tuple(
     dict.fromkeys(
@@ -86,6 +87,7 @@ class Behind:
     """Takes records, each partition's in order, and keeps the beacons of one cell.
 
     Attributes:
+        enrichment: what reads dimensions out of agents and referrers, where the cell asks for such.
         sums: what the cell's beacons add up to, by kept metric.
         beacons: how many they are.
         repeats: copies of them that were passed over.
@@ -94,6 +96,7 @@ class Behind:
 
     cell: Cell
     told: Told
+    enrichment: Enrichment | None = None
     sums: Counter[str] = field(default_factory=Counter)
     beacons: int = 0
     repeats: int = 0
@@ -107,10 +110,16 @@ class Behind:
     _reader: EventReader = field(init=False)
     _mine: re.Pattern[bytes] = field(init=False)
     _entry: str | None = field(init=False)
+    _values: tuple[tuple[int, str], ...] = field(init=False)
+    _carried: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Build what reads lines, with every metric: what the worker keeps is a part of them."""
-        self._reader = EventReader(METRICS, by_pair=self.told.by_pair)
+        dimensions = [FURTHER[name] for name in self.cell.read]
+        self._reader = EventReader(METRICS, dimensions, self.enrichment, self.told.by_pair)
+        places = {name: place for place, name in enumerate((PARTNER, ENTRY, *self.cell.read))}
+        self._values = tuple((places[name], orjson.dumps(value).decode()) for name, value in self.cell.further)
+        self._carried = tuple(places[name] for name in self.cell.carried)
         self._mine = may_name(self.cell.partner)
         self._entry = None if self.cell.entry is None else orjson.dumps(self.cell.entry).decode()
 
@@ -147,6 +156,15 @@ class Behind:
             not METRIC[name].types or event.type in METRIC[name].types for name in self.cell.sums
         )
 
+    def _is_of(self, event: Event) -> bool:
+        """Tell whether an event has the cell's values; its repeats need not, as the first sighting counts."""
+        values = event.values
+        return (
+            self._entry in (None, event.entry)
+            and all(values[place] == value for place, value in self._values)
+            and not any(values[place] == EMPTY for place in self._carried)
+        )
+
     def _judge(self, event: Event, place: tuple[int, int, int], stored: int, line: bytes) -> None:
         key = (place[0], event.identity)
         seconds = event.time // 1000
@@ -157,7 +175,7 @@ class Behind:
                 self.repeats += 1
             return
         self._seen[key] = seconds
-        within = self.cell.start <= seconds < self.cell.end and self._entry in (None, event.entry)
+        within = self.cell.start <= seconds < self.cell.end and self._is_of(event)
         adds = self._adds(event, within)
         if adds and within:
             self._copies[key] = 0

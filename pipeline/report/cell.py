@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.catalog import Adds, Window
+from pipeline.catalog import DIMENSIONS, Adds, Window
+from pipeline.dimensions import FROM_FILES
 from pipeline.report import moment
 from pipeline.report.problem import NOTHING, Refused, bad_value, unknown_word
-from pipeline.report.query import Query, Shape
+from pipeline.report.query import Query, Shape, kept_set
 from pipeline.report.querystring import number, read
 from pipeline.report.words import (
     DERIVED_METRIC,
+    DIMENSION_OF,
     INSTANT,
     METRIC,
     PARTNER,
@@ -36,10 +39,25 @@ EXPLAINED_WORDS: tuple[str, ...] = tuple(
     for word in (*METRIC, *DERIVED_METRIC)
     if all(name in METRIC and METRIC[name].adds in EXPLAINED for name in sums_of(word))
 )
+ENTRY = "entryId"
+# The dimensions that a number may be asked by beyond partner and entry, those that some set of the line knows.
+FURTHER = {one.name: one for one in DIMENSIONS if one.name in DIMENSION_OF and one.name not in (PARTNER, ENTRY)}
+EXPLAINED_DIMENSIONS = frozenset(name for name, one in FURTHER.items() if one.source not in FROM_FILES)
+_OTHER = "(other)"
 
 EVENT_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("partnerId", "Whose number; needed from an operator.", {"type": "string"}, "4242"),
     Parameter("entryId", "Of which entry; without it the partner's number.", {"type": "string"}, "1_x"),
+    *(
+        Parameter(
+            name,
+            f"With this value of it. {one.says}"
+            + ("" if name in EXPLAINED_DIMENSIONS else " Refused: only the worker has the files that say it."),
+            {"type": "string"},
+            "x",
+        )
+        for name, one in FURTHER.items()
+    ),
     Parameter("window", "The number's window.", {"type": "string", "enum": [*WINDOW]}, "1m", needed=True),
     Parameter("start", "Where its window starts: `time` of its row.", INSTANT, "1795424400", needed=True),
     Parameter(
@@ -82,6 +100,8 @@ class Cell:
         metric: which number.
         before, after: seconds of the topic that are looked at around the window.
         limit: beacons shown.
+        further: values of further dimensions, by name.
+        carried: dimensions that a beacon must have a value of to be in these rows.
     """
 
     partner: str
@@ -92,6 +112,18 @@ class Cell:
     before: int = BEFORE_SECONDS
     after: int = AFTER_SECONDS
     limit: int = 100
+    further: tuple[tuple[str, str], ...] = ()
+    carried: tuple[str, ...] = ()
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """Return its value of every dimension that it is asked by."""
+        return {PARTNER: self.partner} | ({} if self.entry is None else {ENTRY: self.entry}) | dict(self.further)
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Return the dimensions beyond partner and entry that have to be read of a beacon."""
+        return tuple(name for name in FURTHER if name in dict(self.further) or name in self.carried)
 
     @property
     def end(self) -> int:
@@ -126,16 +158,44 @@ def parse_cell(text: str, partner: str | None, now: int) -> Cell:
     if one["metric"] not in EXPLAINED_WORDS:
         raise unknown_word("metric", one["metric"], EXPLAINED_WORDS)
     window = WINDOW[one["window"]]
+    further = {name: one[name] for name in FURTHER if name in one}
     return Cell(
         whose,
-        one.get("entryId"),
+        one.get(ENTRY),
         window,
         _start(one["start"], window, now),
         one["metric"],
         number("before", one.get("before", str(BEFORE_SECONDS)), 0, MOST_SECONDS),
         number("after", one.get("after", str(AFTER_SECONDS)), 0, MOST_SECONDS),
         number("limit", one.get("limit", "100"), 1, MOST_SHOWN),
+        tuple(further.items()),
+        _carried({name: one[name] for name in (ENTRY, *FURTHER) if name in one}, window, one["metric"]),
     )
+
+
+def _carried(values: dict[str, str], window: Window, metric: str) -> tuple[str, ...]:
+    """Return which dimensions a beacon must have a value of; refuse what no beacon can explain."""
+    _refuse_files(values, values)
+    for name, value in values.items():
+        if value == _OTHER:
+            why = f"{_OTHER} is all that came over the bound of its set: no beacon says by itself that it did."
+            raise bad_value(name, value, why)
+    kept = kept_set(frozenset({PARTNER, *values}), window, "window")
+    more = [name for name in kept.dimensions if name != PARTNER and name not in values]
+    if more and any(METRIC[name].adds is Adds.SESSION for name in sums_of(metric)):
+        why = f"Sessions are kept by {', '.join(kept.dimensions)} together: give {', '.join(more)} too."
+        raise bad_value("metric", metric, why)
+    carried = kept.dimensions if kept.carried else ()
+    _refuse_files(carried, values)
+    return carried
+
+
+def _refuse_files(names: Iterable[str], values: dict[str, str]) -> None:
+    """Refuse dimensions that only the worker can tell."""
+    for name in names:
+        if name in FURTHER and name not in EXPLAINED_DIMENSIONS:
+            why = f"{name} is looked up by the worker, in files of the operator that the report does not have: "
+            raise bad_value(name, values.get(name, ""), why + "no beacon says by itself that it is of this number.")
 
 
 def _start(text: str, window: Window, now: int) -> int:
@@ -149,7 +209,7 @@ def _start(text: str, window: Window, now: int) -> int:
 
 def query_of(cell: Cell) -> Query:
     """Return what the report is asked for the same number."""
-    filters = {PARTNER: (cell.partner,)} | ({} if cell.entry is None else {"entryId": (cell.entry,)})
+    filters = {name: (value,) for name, value in cell.filters.items()}
     shape = Shape(
         window=cell.window,
         by=(),

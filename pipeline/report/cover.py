@@ -1,8 +1,8 @@
 """Which table answers what: sums add up over partitions, windows and values, sessions over partitions alone.
 
 A session that comes in two windows, or under two values of a dimension, is in both of their rows. What says more over
-a longer range is kept in hour rows, in the sets that the catalog marks: the audience of every 10 s, for peaks; sketches
-of who was there, for distinct sessions and users.
+a longer range is kept in the sets that the catalog marks: the audience of every 10 s in hour rows, for peaks; sketches
+of who was there in rows of minutes and hours, for distinct sessions and users.
 """
 
 from __future__ import annotations
@@ -10,14 +10,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.catalog import SETS, WINDOWS, DimensionSet
-from pipeline.report import moment
+from pipeline.report.pieces import MINUTE_S, Pieces, pieces_of
 from pipeline.report.problem import bad_value
 from pipeline.report.query import Query
 from pipeline.report.schema import TABLES, Table
-from pipeline.report.words import DISTINCT_METRIC, METRIC, PARTNER, PEAK, TIME, Bucket, set_with, smallest, sums_of
+from pipeline.report.words import (
+    DISTINCT_METRIC,
+    METRIC,
+    PARTNER,
+    PEAK,
+    TIME,
+    WINDOW,
+    Bucket,
+    set_with,
+    smallest,
+    sums_of,
+)
 from pipeline.windows import HOUR_S
 
 HOUR = next((window.name for window in WINDOWS if window.seconds == HOUR_S), "")
+MINUTE = next((window.name for window in WINDOWS if window.seconds == MINUTE_S), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,37 @@ class Hours:
 
     rows: Table | None
     totals: Table | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sketched:
+    """Whose sketches say how many distinct ones there were in a range.
+
+    Attributes:
+        pieces: what the range is put together of.
+        hours, minutes: the rows that say it of these; None: no such rows are kept, and none are needed.
+    """
+
+    pieces: Pieces
+    hours: Table | None
+    minutes: Table | None
+
+    @property
+    def tables(self) -> list[Table]:
+        """Return the tables that are read."""
+        wanted = ((self.hours, self.pieces.has_hours), (self.minutes, bool(self.pieces.cut)))
+        return [table for table, is_read in wanted if table is not None and is_read]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """Whose sketches say it of the rows of an answer, and of its totals; None: it is known exactly, or not at all."""
+
+    rows: Sketched | None
+    totals: Sketched | None
+
+
+NOTHING_ESTIMATED = Estimates(None, None)
 
 
 def words_needed(query: Query) -> tuple[str, ...]:
@@ -64,15 +107,26 @@ def table_of(query: Query) -> Table:
 
 def reads(query: Query, since: int) -> tuple[tuple[str, int], ...]:
     """Return the windows whose rows answer a query, each with the start of the block that holds `since`."""
+    peaks = peaks_in(query)
     tables = [table_of(query)]
-    for hours in (peaks_in(query), *estimates_in(query).values()):
-        tables += [] if hours is None else [one for one in (hours.rows, hours.totals) if one is not None]
+    tables += [] if peaks is None else [one for one in (peaks.rows, peaks.totals) if one is not None]
+    for found in estimates_in(query).values():
+        for source in (found.rows, found.totals):
+            tables += [] if source is None else source.tables
     return tuple({one.window.name: since // one.block * one.block for one in tables}.items())
 
 
 def blocks_of(query: Query, table: Table) -> range:
     """Return the blocks of a table that the range touches."""
     return range(query.since // table.block * table.block, query.until, table.block)
+
+
+def blocks_with(hours: tuple[int, ...], table: Table) -> list[int]:
+    """Return the blocks of a table that hours touch; hours by their start."""
+    touched = {
+        block for hour in hours for block in range(hour // table.block * table.block, hour + HOUR_S, table.block)
+    }
+    return sorted(touched)
 
 
 def sessions_add_up(query: Query) -> tuple[bool, bool]:
@@ -107,33 +161,37 @@ def peaks_in(query: Query) -> Hours | None:
     )
 
 
-def estimates_in(query: Query) -> dict[str, Hours]:
-    """Return which hour rows estimate the distinct ones asked for: those that are not known exactly.
-
-    Sketches of hours say something of whole hours only; they add up over values as over hours.
-    """
+def estimates_in(query: Query) -> dict[str, Estimates]:
+    """Return whose sketches estimate the distinct ones asked for: those that are not known exactly."""
     asked = [name for name in DISTINCT_METRIC if name in words_needed(query)]
-    if not asked or query.since % HOUR_S or query.until % HOUR_S:
+    if not asked:
         return {}
-    sets = [one for one in SETS if one.sketches]
-    filters = frozenset(dict(query.shape.filters))
-    rows = smallest(filters | {*query.shape.by} - {TIME}, HOUR, sets) if _is_by_hours(query) else None
-    totals = None if _set_of(query).carried else smallest(filters, HOUR, sets)
-    found: dict[str, Hours] = {}
+    rows, totals = sketched_rows(query), sketched_totals(query)
+    found: dict[str, Estimates] = {}
     for name in asked:
         exact_rows, exact_totals = sessions_add_up(query) if name in METRIC else (False, False)
-        found[name] = Hours(
-            TABLES[rows.name, HOUR] if rows and not exact_rows else None,
-            TABLES[totals.name, HOUR] if totals and not exact_totals else None,
-        )
+        one = Estimates(None if exact_rows else rows, None if exact_totals else totals)
+        if one != NOTHING_ESTIMATED:
+            found[name] = one
     return found
 
 
-def _is_by_hours(query: Query) -> bool:
-    """Tell whether every bucket is made of whole hours."""
-    if TIME not in query.shape.by:
-        return True
-    if query.shape.bucket is Bucket.WINDOW:
-        return query.shape.window.seconds % HOUR_S == 0
-    tz = moment.zone("tz", query.shape.tz)
-    return all(ahead % HOUR_S == 0 for _, ahead in moment.offsets(query.since, query.until, tz))
+def sketched_rows(query: Query) -> Sketched | None:
+    """Return whose sketches say how many distinct ones each row of an answer has."""
+    return _sketched(query, frozenset({*query.shape.by, *dict(query.shape.filters)} - {TIME}), in_buckets=True)
+
+
+def sketched_totals(query: Query) -> Sketched | None:
+    """Return whose sketches say how many distinct ones a range has."""
+    return None if _set_of(query).carried else _sketched(query, frozenset(dict(query.shape.filters)), in_buckets=False)
+
+
+def _sketched(query: Query, dimensions: frozenset[str], *, in_buckets: bool) -> Sketched | None:
+    """Return whose sketches say something of a range, or of each of its buckets."""
+    pieces = pieces_of(query, in_buckets=in_buckets)
+    if pieces is None:
+        return None
+    needed = ((HOUR,) if pieces.has_hours else ()) + ((MINUTE,) if pieces.cut else ())
+    sets = [one for one in SETS if all(name in WINDOW and one.sketched(WINDOW[name]) for name in needed)]
+    found = smallest(dimensions, needed[0], sets)
+    return None if found is None else Sketched(pieces, *(TABLES.get((found.name, name)) for name in (HOUR, MINUTE)))

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from pipeline.dimensions import Enrichment
 from pipeline.report import answer
 from pipeline.report.access import Access
 from pipeline.report.auth import Caller
@@ -26,6 +27,7 @@ class Events:
         desk, access: who knows the report's number, and who may ask.
         scans: what reads topic `beacons`.
         told: how the worker tells repeats.
+        enrichment: what reads agents and referrers as the worker does.
         most: beacons read for one answer.
     """
 
@@ -33,6 +35,7 @@ class Events:
     access: Access
     scans: Scans
     told: Told
+    enrichment: Enrichment
     most: int
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
@@ -46,7 +49,7 @@ class Events:
         # Only what the rows include: then both numbers speak of the same beacons.
         counted = {part: one.offset for part, one in applied.positions.items()} if applied else {}
         stretch = Stretch((cell.start - cell.before) * 1000, (cell.end + cell.after) * 1000, counted, self.most)
-        behind = Behind(cell, self.told)
+        behind = Behind(cell, self.told, self.enrichment)
         looked = await self.scans.look(caller.key, stretch, behind.take)
         # Clocks differ: what came by a clock that is ahead of ours is looked at too, but nobody is told of the future.
         looked.through_ms = max(looked.from_ms, min(looked.through_ms, now * 1000))
@@ -65,6 +68,7 @@ def _content(cell: Cell, entry: Entry, behind: Behind, looked: Looked, caller: C
     return {
         "partnerId": cell.partner,
         "entryId": cell.entry,
+        "dimensions": dict(cell.further),
         "window": cell.window.name,
         "start": cell.start,
         "metric": cell.metric,

@@ -17,7 +17,7 @@ from pipeline.catalog import (
     Metric,
     Peak,
 )
-from pipeline.report.cell import EXPLAINED_WORDS, MOST_SHOWN
+from pipeline.report.cell import ENTRY, EXPLAINED_DIMENSIONS, EXPLAINED_WORDS, MOST_SHOWN
 from pipeline.report.words import (
     BY_WORDS,
     DERIVED_METRIC,
@@ -27,6 +27,7 @@ from pipeline.report.words import (
     MOST_BUCKETS,
     MOST_ROWS,
     MOST_VALUES,
+    PARTNER,
     counts_sessions,
     short,
     unit_of,
@@ -118,18 +119,18 @@ def catalog() -> Json:
         "metrics": [
             *(_kept(name, one) for name, one in METRIC.items()),
             _told(AUDIENCE_PEAK, f"maximum over 10 s windows of {AUDIENCE_PEAK.of}, partitions added up"),
-            *(_told(one, f"distinct {one.name}, by sketches of hours") for one in DISTINCT if one.name not in METRIC),
+            *(_told(one, f"distinct {one.name}, by sketches") for one in DISTINCT if one.name not in METRIC),
             *(_derived(name, one) for name, one in DERIVED_METRIC.items()),
         ],
         "sets": [
             {
                 "name": one.name,
                 "dimensions": list(one.dimensions),
-                "windows": [window.name for window in WINDOWS if not one.windows or window.name in one.windows],
+                "windows": [window.name for window in WINDOWS if one.keeps(window)],
                 "most": one.most,
                 "carried": one.carried,
                 "peaks": one.peaks,
-                "sketches": one.sketches,
+                "sketches": list(one.sketches),
             }
             for one in SETS
         ],
@@ -140,6 +141,7 @@ def catalog() -> Json:
                 "source": one.source,
                 "says": one.says,
                 "kept": one.name in DIMENSION_OF,
+                "explained": one.name in (PARTNER, ENTRY) or one.name in EXPLAINED_DIMENSIONS,
             }
             for one in DIMENSIONS
         ],

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
-from pipeline.catalog import WINDOWS, Window
+from pipeline.catalog import WINDOWS, DimensionSet, Window
 from pipeline.report import moment
 from pipeline.report.accept import format_of
 from pipeline.report.moment import Moment
@@ -216,13 +216,19 @@ def _filters(given: dict[str, list[str]], partner: str | None) -> Filters:
     return tuple(sorted(filters.items()))
 
 
+def kept_set(asked: frozenset[str], window: Window, parameter: str = "by") -> DimensionSet:
+    """Return the smallest set whose rows know these dimensions together in a window; refuse what none does."""
+    found = set_with(asked, window.name)
+    if found is None:
+        kept = [one.name for one in WINDOWS if set_with(asked, one.name) is not None]
+        why = f"They are kept in window={' or '.join(kept)}." if kept else "No rows know all of these together."
+        raise bad_value(parameter, window.name if parameter == "window" else ",".join(sorted(asked)), why)
+    return found
+
+
 def _fitting(shape: Shape) -> None:
     """Refuse words that are known, but not together."""
-    asked = {*shape.by, *dict(shape.filters)} - {TIME}
-    if set_with(frozenset(asked), shape.window.name) is None:
-        kept = [one.name for one in WINDOWS if set_with(frozenset(asked), one.name) is not None]
-        why = f"They are kept in window={' or '.join(kept)}." if kept else "No rows know all of these together."
-        raise bad_value("by", ",".join(sorted(asked)), why)
+    kept_set(frozenset({*shape.by, *dict(shape.filters)} - {TIME}), shape.window)
     if shape.fill is Fill.ZERO:
         free = [name for name in shape.by if name != TIME and name not in dict(shape.filters)]
         if free:

@@ -76,18 +76,17 @@ class Table:
 
 def table_of(dimensions: DimensionSet, window: Window) -> Table:
     """Return the table of this set and window."""
-    more = ((SLOTS,) if dimensions.peaks else ()) + (
-        tuple(sketch_column(one.name) for one in DISTINCT) if dimensions.sketches else ()
-    )
-    kept = more if window.seconds == HOUR_S else ()
-    return Table(f"rows_{dimensions.name}_{window.name}", dimensions.dimensions, window, block_seconds(window), kept)
+    slots = (SLOTS,) if dimensions.peaks and window.seconds == HOUR_S else ()
+    sketches = tuple(sketch_column(one.name) for one in DISTINCT) if dimensions.sketched(window) else ()
+    name, block = f"rows_{dimensions.name}_{window.name}", block_seconds(window)
+    return Table(name, dimensions.dimensions, window, block, slots + sketches)
 
 
 TABLES: dict[tuple[str, str], Table] = {
     (dimensions.name, window.name): table_of(dimensions, window)
     for dimensions in SETS
     for window in WINDOWS
-    if not dimensions.windows or window.name in dimensions.windows
+    if dimensions.keeps(window)
 }
 
 OTHER_TABLES: tuple[str, ...] = (

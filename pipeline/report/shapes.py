@@ -56,7 +56,7 @@ def answer() -> Json:
         "estimates": {
             "type": "object",
             "additionalProperties": {"$ref": "#/components/schemas/Estimate"},
-            "description": "By metric: what is no exact count, but comes from sketches of whole hours.",
+            "description": "By metric: what is no exact count, but comes from sketches of whole minutes and hours.",
         },
         "previous": {
             "type": "object",
@@ -122,6 +122,7 @@ def explained() -> Json:
         {
             "partnerId": {"type": "string"},
             "entryId": {"type": ["string", "null"]},
+            "dimensions": {"type": "object", "additionalProperties": {"type": "string"}},
             "window": _WINDOW,
             "start": {"type": "integer"},
             "metric": {"type": "string"},

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from ingest.tracing import Spans
+from pipeline.enrich.beacons_own import BeaconsOwn
 from pipeline.report import docs, offer, openapi
 from pipeline.report.access import Access
 from pipeline.report.behind import Told
@@ -94,7 +95,7 @@ def build(
     scans, events = None, None
     if beacons is not None and settings.scans:
         scans = Scans(beacons.beacons, settings.scans)
-        events = Events(desk, access, scans, beacons.told, settings.scan_beacons)
+        events = Events(desk, access, scans, beacons.told, BeaconsOwn(), settings.scan_beacons)
     paths = _paths(settings, api, streams, events)
     front = Front(*paths, numbers.answered) if spans is None else TracedFront(*paths, numbers.answered, spans)
     return Site(desk, access, live, streams, front, scans)

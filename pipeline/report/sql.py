@@ -52,8 +52,8 @@ def _check(query: Query, tz: ZoneInfo) -> None:
 
 def statement(query: Query) -> Statement:
     """Return the statement for a query; refuse what cannot be put together or costs too much."""
+    _check(query, moment.zone("tz", query.shape.tz))
     writer = HourlyWriter(query)
-    _check(query, writer.tz)
     names = [f'"{name}"' for name in writer.sums]
     blank = ["NULL"] * len(writer.by)
     compared = query.shape.compare is Compare.PREVIOUS

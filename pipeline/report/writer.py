@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 import orjson
 
 from pipeline.report import moment
-from pipeline.report.cover import beyond_sums, blocks_of, sums_needed, table_of
+from pipeline.report.cover import beyond_sums, blocks_of, blocks_with, sums_needed, table_of
 from pipeline.report.problem import bad_value
 from pipeline.report.query import Order, Query
 from pipeline.report.schema import Table
@@ -42,17 +43,20 @@ class Writer:
             return f"= {self.bind(values[0])}"
         return f"IN ({', '.join(self.bind(value) for value in values)})"
 
-    def where(self, query: Query, table: Table) -> str:
-        """Return which rows of a table are in a range, by the blocks that it touches and by their start."""
+    def where(self, query: Query, table: Table, hours: tuple[int, ...] = ()) -> str:
+        """Return which rows of a table are in a range, by the blocks that it touches and by their start.
+
+        `hours`: only blocks that these hours touch are looked at.
+        """
+        blocks = blocks_of(query, table) if not hours else blocks_with(hours, table)
         conditions = [
-            self.block(query, table),
+            self.block(blocks),
             f"start >= {self.bind(query.since)} AND start < {self.bind(query.until)}",
             *(f'"{name}" {self.one_of(values)}' for name, values in self.shape.filters),
         ]
         return " AND ".join(conditions)
 
-    def block(self, query: Query, table: Table) -> str:
-        blocks = blocks_of(query, table)
+    def block(self, blocks: Sequence[int]) -> str:
         if len(blocks) == 1:
             return f"block = {self.bind(blocks[0])}"
         return f"block IN (SELECT value FROM json_each({self.bind(orjson.dumps(list(blocks)).decode())}))"

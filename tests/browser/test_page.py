@@ -50,7 +50,7 @@ async def test_a_beacon_shows_up_by_itself(shown: Shown, visit: Visit) -> None:
     print(f"on the page {time.monotonic() - began:.2f} s after the 200")
     await expect(visit.page.locator(number("Peak"))).to_have_text(re.compile("^[1-9]"), timeout=15_000)
     await expect(visit.page.locator(number("Audience now"))).to_have_text(re.compile(r"^\d"))
-    # By whole hours, also where less than an hour is shown.
+    # Of the 15 minutes shown, which begin within an hour.
     await expect(visit.page.locator(number("Sessions"))).to_have_text(re.compile("^[1-9]"), timeout=15_000)
     await expect(visit.page.locator('.tile[data-tile="Sessions"]')).to_contain_text("since")
 
@@ -147,6 +147,14 @@ async def test_a_number_opens_the_beacons_behind_it_by_keyboard(shown: Shown, vi
     await expect(page.locator("#explain")).to_be_hidden()
     # Also where the table was drawn anew behind the dialog.
     await expect(number_of_views).to_be_focused()
+    # A number of a breakdown too.
+    number_of_live = page.locator('#splits button[data-split="playbackType"]')
+    await number_of_live.click()
+    await expect(page.locator("#explain-title")).to_have_text("views of live")
+    await expect(page.locator("#explain-sum")).to_contain_text("The report says the same.", timeout=15_000)
+    await expect(rows).to_have_count(2)
+    await page.keyboard.press("Escape")
+    await expect(number_of_live).to_be_focused()
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from tests.e2e.sender import Journal, Outcome
-from tests.e2e.table import METRICS, WINDOW_SECONDS, Stored, Table
+from tests.e2e.table import METRICS, SPLIT_WINDOWS, SPLITS, WINDOW_SECONDS, Stored, Table
 from tests.e2e.wait import until
 
 SHOWN = 12
@@ -34,14 +34,20 @@ class Reader:
 
     async def table(self) -> Table:
         """Return every row of every window, of partners and of entries."""
+        return await self._rows([(window, by) for window in WINDOW_SECONDS for by in ("time,partner", "time,entry")])
+
+    async def splits(self) -> Table:
+        """Return every row of the dimensions of SPLITS."""
+        return await self._rows([(window, f"time,partner,{name}") for window in SPLIT_WINDOWS for name in SPLITS])
+
+    async def _rows(self, asked: Iterable[tuple[str, str]]) -> Table:
         rows: Table = {}
         async with aiohttp.ClientSession() as session:
-            for window in WINDOW_SECONDS:
-                for by in ("time,partner", "time,entry"):
-                    asked = {"window": window, "by": by, "limit": "50000", "metrics": ",".join(METRICS)}
-                    answer = await self.ask(session, **asked)
-                    assert answer["totalRows"] == len(answer["rows"])
-                    rows |= dict(_row(window, row) for row in answer["rows"])
+            for window, by in asked:
+                words = {"window": window, "by": by, "limit": "50000", "metrics": ",".join(METRICS)}
+                answer = await self.ask(session, **words)
+                assert answer["totalRows"] == len(answer["rows"])
+                rows |= dict(_row(window, row) for row in answer["rows"])
         return rows
 
     async def counted(self, moment_ms: int, seconds: float) -> float:
@@ -56,7 +62,8 @@ class Reader:
 
 
 def _row(window: str, row: dict[str, Any]) -> tuple[Any, dict[str, int]]:
-    key = (window, row["time"], row["partnerId"], row.get("entryId"))
+    split = next((f"{name}={row[name]}" for name in SPLITS if name in row), None)
+    key = (window, row["time"], row["partnerId"], row.get("entryId", split))
     return key, {name: round(row[name] * 1000) if name == "bufferTime" else row[name] for name in METRICS}
 
 

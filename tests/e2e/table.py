@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -38,7 +39,16 @@ COUNTED = {
 METRICS = (*sorted(COUNTED.values()), "bufferTime")
 DAY_MS = 86_400_000
 
-# (window, start, partnerId, entryId or None for the whole partner)
+_HOST = re.compile(r"https?://([^/?#]+)")
+# Dimensions that need no tables to be read, each with its value of a beacon's parameters.
+SPLITS: dict[str, Callable[[dict[str, str]], str]] = {
+    "playbackType": lambda given: given.get("playbackType", ""),
+    "domain": lambda given: found[1].lower() if (found := _HOST.match(given.get("referrer", ""))) else "unknown",
+}
+# The windows that all of these are kept in.
+SPLIT_WINDOWS = ("1m", "1h")
+
+# (window, start, partnerId, entryId or None for the whole partner; of splits: dimension=value)
 Key = tuple[str, int, str, str | None]
 Table = dict[Key, dict[str, int]]
 
@@ -55,6 +65,10 @@ class Stored:
     query: bytes
     type: str
     body: bytes
+
+
+# A beacon that counts, its parameters, and what it adds to which metric.
+Counted = tuple[Stored, dict[str, str], dict[str, int]]
 
 
 def _bytes(line: dict[str, Any], name: str) -> bytes:
@@ -121,7 +135,37 @@ def milliseconds(text: str) -> int:
 
 def table_of(beacons: Iterable[Stored]) -> Table:
     """Return every row of every window: the first sighting of each identity counts, where it was received."""
+    return rows_of(counted(beacons))
+
+
+def rows_of(beacons: Iterable[Counted]) -> Table:
+    """Return every row of partners and entries that beacons make which count."""
     rows: dict[Key, Counter[str]] = defaultdict(Counter)
+    for beacon, given, amounts in beacons:
+        for window, size in WINDOW_SECONDS.items():
+            start = beacon.time // 1000 // size * size
+            for entry in (None, given["entryId"]):
+                rows[window, start, given["partnerId"], entry].update(amounts)
+    return _whole(rows)
+
+
+def splits_of(beacons: Iterable[Counted]) -> Table:
+    """Return every row of the dimensions of SPLITS that beacons make which count."""
+    rows: dict[Key, Counter[str]] = defaultdict(Counter)
+    for beacon, given, amounts in beacons:
+        for window in SPLIT_WINDOWS:
+            start = beacon.time // 1000 // WINDOW_SECONDS[window] * WINDOW_SECONDS[window]
+            for name, value_of in SPLITS.items():
+                rows[window, start, given["partnerId"], f"{name}={value_of(given)}"].update(amounts)
+    return _whole(rows)
+
+
+def _whole(rows: dict[Key, Counter[str]]) -> Table:
+    return {key: {name: row[name] for name in METRICS} for key, row in rows.items()}
+
+
+def counted(beacons: Iterable[Stored]) -> Iterator[Counted]:
+    """Yield the beacons that count, each with its parameters and what it adds to which metric."""
     seen = set()
     for beacon in beacons:
         given = parameters(beacon.query, beacon.type, beacon.body)
@@ -136,8 +180,4 @@ def table_of(beacons: Iterable[Stored]) -> Table:
         amounts = {COUNTED[kind]: 1}
         if kind == "99":
             amounts["bufferTime"] = milliseconds(given.get("bufferTime", ""))
-        for window, size in WINDOW_SECONDS.items():
-            start = beacon.time // 1000 // size * size
-            for entry in (None, given["entryId"]):
-                rows[window, start, given["partnerId"], entry].update(amounts)
-    return {key: {name: row[name] for name in METRICS} for key, row in rows.items()}
+        yield beacon, given, amounts

@@ -21,6 +21,12 @@ from tests.e2e.wait import until
 pytestmark = pytest.mark.e2e
 
 PARTNER, ENTRY = "4242", "1_told"
+AGENTS = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
+)
+# Dimensions that only some set knows together; what beacons say of them by themselves.
+FURTHER = (("device", "operatingSystem"), ("browser",), ("playbackType",), ("domain",))
 METRICS = ("plays", "views", "bufferTime", "sessions", "audience", "watchedTime", "bufferingRatio")
 
 
@@ -53,8 +59,13 @@ class Viewers:
     async def send(self, session: str, kind: int, index: int, times: int = 1, **said: str) -> None:
         given = {"service": "analytics", "action": "trackEvent", "eventType": str(kind), "partnerId": PARTNER}
         given |= {"entryId": ENTRY, "sessionId": session, "eventIndex": str(index)} | said
-        for _ in range(times):
-            async with self._http.get(f"{self._line.ingest_url}/api_v3/index.php", params=given) as answer:
+        given |= {"playbackType": "live" if session < "c" else "vod", "referrer": f"https://{session}.example/page"}
+        for number in range(times):
+            # A viewer has one browser; a repeat that comes from elsewhere is one all the same.
+            agent = {"User-Agent": AGENTS[(ord(session[0]) + min(number, 1)) % 2]}
+            async with self._http.get(
+                f"{self._line.ingest_url}/api_v3/index.php", params=given, headers=agent
+            ) as answer:
                 assert answer.status == 200
             self.sent += 1
 
@@ -84,6 +95,19 @@ async def counted(http: aiohttp.ClientSession, line: Line, since: int, until_: i
 
     await until(complete, 90, "the range is counted", every=0.3)
     return rows
+
+
+async def every_further_cell_is_explained(http: aiohttp.ClientSession, line: Line, since: int, until_: int) -> None:
+    metrics = ("plays", "views", "sessions", "watchedTime")
+    for names in FURTHER:
+        asked = {"window": "1m", "from": since, "to": until_, "partnerId": PARTNER, "metrics": ",".join(metrics)}
+        status, found = await ask(http, line.report_url, "/v1/report", **asked, by=",".join(("time", *names)))
+        assert (status, sum(row["plays"] for row in found["rows"])) == (200, 5), found
+        for row in found["rows"]:
+            cell = {"partnerId": PARTNER, "window": "1m", "start": row["time"], **{name: row[name] for name in names}}
+            for metric in metrics:
+                status, told = await ask(http, line.report_url, "/v1/events", **cell, metric=metric)
+                assert (status, told["equal"], told["found"]) == (200, True, {metric: row[metric]}), told
 
 
 async def test_the_beacons_behind_every_number_add_up_to_it(
@@ -135,6 +159,7 @@ async def test_the_beacons_behind_every_number_add_up_to_it(
             beacons += found["totalBeacons"]
             repeats += found["repeats"]
             assert "SECRET" not in repr(found)
+    await every_further_cell_is_explained(http, line, since // 60 * 60, -(-spooled // 60) * 60)
     assert (sums["plays"], sums["views"], sums["bufferTime"]) == (5, 15, 3.75)
     assert sums["watchedTime"] == 150
     assert waited > 2, "no beacon was late"

@@ -1,5 +1,7 @@
 """Workers are killed, robbed of their state, frozen, join and leave under load: every row stays exact.
 
+On the way an ingest that had no Kafka for an hour comes back and delivers that hour's beacons from its spool.
+
 MINUTES and SEED make it longer and different; a failing seed can be run again.
 """
 
@@ -12,14 +14,18 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 
+import aiohttp
 import pytest
 
+from deploy.local.kafka import free_port
 from tests.e2e.commands import did
+from tests.e2e.late import spool
 from tests.e2e.line import SESSION_SECONDS, Line, Process
 from tests.e2e.reading import Reader, Watch, differences, stage_losses
 from tests.e2e.sender import Journal, Outcome, Sender
-from tests.e2e.table import Table, stored_beacons, table_of
+from tests.e2e.table import Table, counted, rows_of, splits_of, stored_beacons
 from tests.e2e.traffic import promised, traffic
+from tests.e2e.wait import until
 
 pytestmark = pytest.mark.e2e
 
@@ -27,6 +33,8 @@ SECONDS = 60 * float(os.environ.get("MINUTES", "1"))
 SEED = int(os.environ.get("SEED", "1"))
 RATE = 2000
 RESENT = 0.1
+HOUR = 3600
+LATE = 2000
 
 
 class Faults:
@@ -35,10 +43,12 @@ class Faults:
     kill    |--x--x--x--x--x--x--x|  every 8 s, in every second case with the local state gone
     freeze  |----======-------====|  one at a time, for longer than its session lasts
     guest   |--------+=====-------|  a third worker joins and leaves in order
+    late    |----+x---------------|  an hour's spool is delivered behind newer beacons, and a worker is killed over it
     """
 
-    def __init__(self, line: Line, workers: list[Process], seed: int) -> None:
+    def __init__(self, line: Line, reader: Reader, workers: list[Process], seed: int) -> None:
         self._line = line
+        self._reader = reader
         self._workers = workers
         self._draw = random.Random(seed)
         self._began = 0.0
@@ -52,6 +62,7 @@ class Faults:
             group.create_task(self._again_and_again(self._kill, 8, seconds))
             group.create_task(self._again_and_again(self._freeze, 22, seconds))
             group.create_task(self._again_and_again(self._guest, 30, seconds))
+            group.create_task(self._late())
         for worker in self._workers:
             await worker.ready()
 
@@ -81,6 +92,17 @@ class Faults:
         self._frozen = None
         self.done["frozen"] += 1
 
+    async def _late(self) -> None:
+        async def newer_are_counted() -> bool:
+            async with aiohttp.ClientSession() as session:
+                answer = await self._reader.ask(session, window="1h", by="", metrics="views")
+            return bool(answer["totals"]["views"] > LATE)
+
+        await until(newer_are_counted, 60, "newer beacons are counted")
+        await self._line.ingest("late", free_port()).start()
+        await self._kill()
+        self.done["late"] += 1
+
     async def _guest(self) -> None:
         guest = await self._line.worker(f"guest-{self.done['joined']}").start()
         await asyncio.sleep(self._draw.uniform(2, 6))
@@ -102,9 +124,16 @@ async def test_every_row_is_exact_while_workers_die_freeze_join_and_leave(line: 
     workers = await line.start(workers=2)
     requests = traffic(SEED, int(RATE * SECONDS), RESENT)
     journal = Journal()
-    reader = Reader(line.report_url)
+    now = time.time()
+    reader = Reader(line.report_url, now - HOUR)
     watch = Watch(reader)
-    faults = Faults(line, workers, SEED)
+    faults = Faults(line, reader, workers, SEED)
+    # The hour's own sessions, some beacons of them twice; among them re-sends of what others send meanwhile.
+    late = traffic(SEED + 1000, LATE, RESENT) + requests[:: len(requests) // 200]
+    random.Random(SEED).shuffle(late)
+    spool(line.folder / "spool" / "late", late, round((now - HOUR) * 1000), round(now * 1000))
+    for request in late:
+        journal.note(request, Outcome.ACKED, "spooled", 0.0)
 
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(watch.run())
@@ -116,7 +145,8 @@ async def test_every_row_is_exact_while_workers_die_freeze_join_and_leave(line: 
 
     stored = stored_beacons(line.bootstrap, f"{line.prefix}beacons")
     found = await reader.table()
-    wanted = table_of(stored)
+    once = list(counted(stored))
+    wanted = rows_of(once)
     print(
         f"seed {SEED}: {journal.sent} requests at {rate:.0f}/s, {dict(journal.answers)}, "
         f"p99 {journal.slowest(0.99) * 1000:.0f} ms; faults {dict(faults.done)}; "
@@ -124,8 +154,10 @@ async def test_every_row_is_exact_while_workers_die_freeze_join_and_leave(line: 
     )
     assert stage_losses(journal, stored) == []
     assert differences(wanted, found) == []
-    # The rest of the catalog, every set and metric in every partition, against a plain recount of topic beacons.
-    recounted = await did(line, "verify", "--to", str(int(time.time()) + 60))
+    assert differences(splits_of(once), await reader.splits()) == []
+    # The rest of the catalog, every set and metric in every partition, against a plain recount of topic beacons; to
+    # the end of this hour, so that no row is left out.
+    recounted = await did(line, "verify", "--to", str(int(time.time()) // HOUR * HOUR + HOUR))
     assert recounted.endswith(f"rows compared with {line.prefix}windows: all equal\n"), recounted
     assert watch.shrunk == []
     assert set(journal.outcomes.values()) == {Outcome.ACKED}
@@ -135,3 +167,5 @@ async def test_every_row_is_exact_while_workers_die_freeze_join_and_leave(line: 
     assert faults.done["wiped"]
     assert faults.done["frozen"]
     assert faults.done["joined"]
+    assert faults.done["late"]
+    assert len({start for window, start, *_ in found if window == "1m"}) > 55, "an hour of minutes was delivered late"

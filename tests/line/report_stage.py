@@ -159,6 +159,11 @@ class Stage:
         """Put a row, as it is from now on, into the topic."""
         self.source.put(part, row_key(partner, entry, start, window, part), orjson.dumps(sums | {"offset": 0}))
 
+    def kept(self, name: str, start: int, values: dict[str, str], sums: dict[str, int], window: str = "1m") -> None:
+        """Put a row of any set into the topic; values: of its dimensions."""
+        key = {"window": window, "start": start, "set": name, **values, "partition": 0}
+        self.source.put(0, orjson.dumps(key), orjson.dumps(sums | {"offset": 0}))
+
     def play(self, partner: str, entry: str, start: int, plays: int, part: int = 0) -> None:
         """Put the rows of one entry and its partner, in every window."""
         for window, size in (("10s", 10), ("1m", 60), ("1h", 3600)):

@@ -18,9 +18,14 @@ from tests.line.report_stage import FakeSource, Stage, T, report, write_keys
 PLAYS = f"/v1/events?partnerId=7&entryId=x&window=1m&start={T}&metric=plays"
 
 
-def beacon(session: str, number: int = 0, seconds: float = 1, partner: str = "7") -> Beacon:
+PHONE = b"Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E"
+
+
+def beacon(session: str, number: int = 0, seconds: float = 1, partner: str = "7", agent: bytes = b"") -> Beacon:
     query = f"service=analytics&eventType=3&partnerId={partner}&entryId=x&sessionId={session}&eventIndex=1"
-    return Beacon(f"{session}-{number}", round((T + seconds) * 1000), "192.0.2.0", path=b"/x", query=query.encode())
+    return Beacon(
+        f"{session}-{number}", round((T + seconds) * 1000), "192.0.2.0", path=b"/x", query=query.encode(), agent=agent
+    )
 
 
 async def fill(stage: Stage) -> None:
@@ -51,6 +56,26 @@ async def test_the_beacons_of_a_number_add_up_to_it(tmp_path: Path) -> None:
         assert "192.0.2" not in answer.text
         future = await stage.json(PLAYS.replace(str(T), str(T + 4980)))
         assert future["lookedAt"]["to"] == T + 5000
+
+
+async def test_a_number_of_devices_is_explained_by_the_beacons_of_these_devices(tmp_path: Path) -> None:
+    async with report(tmp_path) as stage:
+        stage.kept("device", T, {"partnerId": "7", "device": "mobile", "operatingSystem": "iOS"}, {"plays": 1})
+        stage.beacons.put(beacon("a", agent=PHONE))
+        # A repeat from elsewhere, and a play from elsewhere.
+        stage.beacons.put(beacon("a", 1, seconds=2))
+        stage.beacons.put(beacon("b", seconds=3))
+        for _ in stage.beacons.log:
+            await stage.checkpoint()
+        stage.counted((T + 500) * 1000)
+        asked = PLAYS.replace("&entryId=x", "&device=mobile&operatingSystem=iOS")
+        found = (await stage.get(asked)).json
+        assert (found["inReport"], found["found"], found["equal"]) == ({"plays": 1}, {"plays": 1}, True)
+        assert (found["totalBeacons"], found["repeats"]) == (1, 1)
+        assert found["dimensions"] == {"device": "mobile", "operatingSystem": "iOS"}
+        refused = await stage.get(asked + "&country=DE")
+        assert (refused.status, refused.json["parameter"]) == (400, "country")
+        assert "files of the operator" in refused.json["detail"]
 
 
 async def test_beacons_that_are_not_counted_yet_are_not_shown(tmp_path: Path) -> None:

@@ -198,30 +198,44 @@ def test_a_number_that_is_none_is_metered_by_name_once_an_event() -> None:
         assert ledger_of(life) == {"beacons": 3, "unique": 2, "duplicates": 1, "badValues.bufferTime": 2}
 
 
-def sketches(life: Life) -> dict[int, int]:
-    """Return by start of the hour how many sessions the partner's sketch has seen."""
+def sketches(life: Life) -> dict[tuple[str, int], int]:
+    """Return by window and start how many sessions the partner's sketch has seen."""
     found = {}
     for key, value in life.store.all_rows():
         words = orjson.loads(key)
-        if (words["window"], words["set"]) == ("1h", "partner"):
+        if words["set"] == "partner":
             text = read_row((0, 0, 0, ()), key, value).sketches.get("sketch.sessions")
             if text is not None:
-                found[words["start"]] = Sketch(b64decode(text)).count()
+                found[words["window"], words["start"]] = Sketch(b64decode(text)).count()
     return found
 
 
 def test_a_row_that_counted_sessions_before_its_set_had_sketches_never_gets_half_a_one() -> None:
-    #  without sketches: s1, s2 | with: s3, and s4 in the next hour
+    #  without sketches: s1, s2 | with: s3 in the same minute, s5 in another one, and s4 in the next hour
     bare = Shape.of(WINDOWS, (DimensionSet("partner", ("partnerId",)),))
     hour = int(NOON) // 3600 * 3600
-    log = [[Sent("s1")], [Sent("s2")], [Sent("s3")], [Sent("s4", at=hour + 3600)]]
+    late = int(NOON) // 60 * 60 + 120
+    log = [[Sent("s1")], [Sent("s2")], [Sent("s3")], [Sent("s4", at=hour + 3600)], [Sent("s5", at=late)]]
     with living(log, rules=Rules(bare), now_s=NOON + 4000) as life:
         life.take(2)
         life.checkpoint()
         life.close()
         life.rules = Rules(Shape.of(WINDOWS, SETS[:1]))
         life.finish()
-        assert sketches(life) == {hour + 3600: 1}
+        assert sketches(life) == {("1m", late): 1, ("1m", hour + 3600): 1, ("1h", hour + 3600): 1}
+
+
+def test_a_row_whose_set_kept_no_sketches_for_a_while_has_none_any_more() -> None:
+    #  with sketches: s1 | without: s2 | with again: s3, all in one minute
+    bare = Rules(Shape.of(WINDOWS, (DimensionSet("partner", ("partnerId",)),)))
+    kept = Rules(Shape.of(WINDOWS, SETS[:1]))
+    with living([[Sent("s1")], [Sent("s2")], [Sent("s3")]], rules=kept, now_s=NOON) as life:
+        for rules, left in ((kept, [1, 1]), (bare, []), (kept, [])):
+            life.close()
+            life.rules = rules
+            life.take(1)
+            life.checkpoint()
+            assert [*sketches(life).values()] == left
 
 
 def test_more_entries_than_the_bound_share_one_sketch_too() -> None:

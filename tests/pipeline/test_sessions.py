@@ -138,8 +138,8 @@ def test_totals_over_sets_say_a_session_once() -> None:
     assert Counter(row[1] for row in rows if row[0] == 0) == Counter({0: 1, 1: 2, 2: 2, 3: 1})
 
 
-# Whom an hour row has seen: sessions and, where a set has the dimension, users.
-KNOWN = Shape.of(WINDOWS, (*SETS[:2], DimensionSet("user", ("partnerId", "user"), sketches=True)))
+# Whom rows of minutes and hours have seen: sessions and, where a set has the dimension, users.
+KNOWN = Shape.of(WINDOWS, (*SETS[:2], DimensionSet("user", ("partnerId", "user"), sketches=("1h",))))
 
 
 def known(session: int, at_s: int, kind: int, entry: str, user: str) -> Event:
@@ -175,14 +175,15 @@ def seen(events: list[Event], ends: list[int]) -> dict[RowId, dict[str, set[int]
 
 
 @given(KNOWN_EVENTS, st.lists(st.integers(0, 40), max_size=3))
-def test_a_sketch_sees_every_session_and_user_of_its_hour_and_the_anonymous_as_sessions(
+def test_a_sketch_sees_every_session_and_user_of_its_window_and_the_anonymous_as_sessions(
     events: list[Event], ends: list[int]
 ) -> None:
     wanted: dict[RowId, tuple[set[object], set[object]]] = defaultdict(lambda: (set(), set()))
     for one in events:
-        hour = one.time // 3_600_000 * 3600
-        for number, kept in enumerate(KNOWN.sets):
-            sessions, users = wanted[2, number, hour, kept.project(one.values)]
+        minute, hour = (one.time // 1000 // size * size for size in (60, 3600))
+        # Partner, entry, and user, who is sketched by the hour.
+        for index, number, start in ((1, 0, minute), (1, 1, minute), (2, 0, hour), (2, 1, hour), (2, 2, hour)):
+            sessions, users = wanted[index, number, start, KNOWN.sets[number].project(one.values)]
             sessions.add(one.session)
             users.add(one.session if one.values[2] == '""' else one.values[2])
     found = seen(events, ends)
@@ -203,7 +204,7 @@ def test_no_set_with_sketches_no_work_for_them() -> None:
     bare = Shape.of(WINDOWS, (DimensionSet("partner", ("partnerId",)), SETS[2]))
     firsts = Firsts(len(WINDOWS))
     SessionFold(bare, METRICS).fold(Session(), event(0, 1), {}, firsts)
-    assert (bare.sketched, firsts.sketched(bare), firsts._seen) == (None, {}, {})
+    assert (bare.sketched, firsts.sketched(bare), firsts._seen) == (frozenset(), {}, {})
 
 
 @pytest.mark.parametrize(("windows", "kept"), [(WINDOWS, True), (WINDOWS[1:], False)])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sketch import CONFIDENCE, ERROR, MOST_HASHES, Sketch, hash_of
+from pipeline.sketch import CONFIDENCE, ERROR, MOST_HASHES, Sketch, grown, hash_of
 
 hashes = st.integers(0, 2**32 - 1)
 # A few, or some hundreds out of a small range: below and above what is kept as hashes, with many in common.
@@ -40,6 +40,14 @@ def test_equal_sets_have_equal_bytes_whatever_the_order_the_parts_and_the_repeti
     assert merged.packed() == whole.packed()
     assert Sketch(whole.packed()).packed() == whole.packed()
     assert Sketch(whole.packed()).count() == whole.count()
+
+
+@given(st.lists(sets, max_size=5))
+def test_bytes_that_grow_part_by_part_are_those_of_the_whole(parts: list[set[int]]) -> None:
+    packed = b""
+    for part in parts:
+        packed = grown(packed, list(part) * 2)
+    assert packed == sketch_of(set().union(*parts)).packed()
 
 
 @given(st.lists(sets, max_size=4))

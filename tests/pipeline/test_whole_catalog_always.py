@@ -65,9 +65,9 @@ def test_the_log_of_these_tests_counts_in_many_metrics_and_sets() -> None:
     assert len(PLAIN) > 50
 
 
-def test_hour_rows_say_who_was_there_and_when_as_a_plain_reading_does() -> None:
-    """Of partners and entries: the sketch of each row, and how many watched in each 10 s."""
-    sessions: dict[tuple[int, str | None], set[int]] = defaultdict(set)
+def test_rows_say_who_was_there_and_when_as_a_plain_reading_does() -> None:
+    """Of partners and entries: the sketches of minutes and hours, and how many watched in each 10 s."""
+    sessions: dict[tuple[str, int, str | None], set[int]] = defaultdict(set)
     watched: dict[tuple[int, str | None, int], set[str]] = defaultdict(set)
     for line in {line for record in LOG for line in record.split(b"\n")}:
         beacon = orjson.loads(line)
@@ -75,15 +75,16 @@ def test_hour_rows_say_who_was_there_and_when_as_a_plain_reading_does() -> None:
         hour, slot = beacon["time"] // 3_600_000 * 3600, beacon["time"] // 10_000 % 360
         for entry in (None, said["entryId"]):
             digest = xxh3_128_digest(f"1\0{said['sessionId']}".encode())
-            sessions[hour, entry].add(int.from_bytes(digest[:4], "little"))
+            for window, start in (("1m", beacon["time"] // 60_000 * 60), ("1h", hour)):
+                sessions[window, start, entry].add(int.from_bytes(digest[:4], "little"))
             if said["eventType"] == "99":
                 watched[hour, entry, slot].add(said["sessionId"])
     sketches, slots = {}, {}
     for key, counts in PLAIN.items():
         words = orjson.loads(key)
         place = words["start"], words.get("entryId")
-        if words["window"] == "1h" and words["set"] in ("partner", "entry"):
-            sketches[place] = b64decode(str(counts["sketch.sessions"]))
+        if words["window"] != "10s" and words["set"] in ("partner", "entry"):
+            sketches[words["window"], *place] = b64decode(str(counts["sketch.sessions"]))
             slots |= {(*place, int(name[9:])): n for name, n in counts.items() if name.startswith("audience.")}
     assert sketches == {place: b"\1" + struct.pack(f"<{len(s)}I", *sorted(s)) for place, s in sessions.items()}
     assert slots == {place: len(some) for place, some in watched.items()}

@@ -6,8 +6,9 @@ import random
 from collections import Counter
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,8 +17,9 @@ from ingest.beacon import Beacon
 from ingest.wire import encode
 from pipeline.catalog import METRICS, SETS, WINDOWS, Adds
 from pipeline.commands.recount import Range, Recount
+from pipeline.enrich.beacons_own import BeaconsOwn
 from pipeline.report.behind import SHOWN_PARAMETERS, Behind, Told, may_name
-from pipeline.report.cell import EXPLAINED_WORDS, Cell
+from pipeline.report.cell import EXPLAINED_DIMENSIONS, EXPLAINED_WORDS, Cell, parse_cell
 from pipeline.report.words import METRIC, WINDOW
 from pipeline.rows import Rules
 from pipeline.windows import Shape
@@ -25,21 +27,27 @@ from tests.examples import some
 
 T = 1_795_424_400
 TOLD = Told(by_pair=False, horizon_s=86_400)
+AGENTS = (
+    b"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+    b"Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
+    b"curl/8",
+    b"",
+)
 CELL = Cell("7", "x", WINDOW["1m"], T, "plays")
 
 
-def line(time: float, kind: int = 3, number: int = 0, **said: Any) -> bytes:
+def line(time: float, kind: int = 3, number: int = 0, agent: bytes = b"agent", **said: Any) -> bytes:
     """Return a beacon line received so many seconds after T."""
     given = {"partnerId": "7", "entryId": "x", "sessionId": "s", "eventIndex": "1"} | said
     query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in given.items())
     query = f"service=analytics&action=trackEvent&eventType={kind}&{query}"
     at = round((T + time) * 1000)
-    beacon = Beacon(f"id{number}", at, "203.0.113.0", "GET", b"/x", query.encode(), b"agent", b"http://page/")
+    beacon = Beacon(f"id{number}", at, "203.0.113.0", "GET", b"/x", query.encode(), agent, b"http://page/")
     return encode(beacon)
 
 
 def behind(*records: bytes, cell: Cell = CELL, told: Told = TOLD) -> Behind:
-    found = Behind(cell, told)
+    found = Behind(cell, told, BeaconsOwn())
     for offset, value in enumerate(records):
         found.take(0, offset, T * 1000 + offset, value)
     return found
@@ -169,6 +177,59 @@ def test_every_metric_adds_up_to_what_an_independent_recount_of_the_same_beacons
             for entry in (None, "x"):
                 found = behind(*records, cell=replace(CELL, metric=metric.name, entry=entry))
                 assert found.sums[metric.name] == wanted[entry or "", metric.name, ""], metric.name
+
+
+def drawn(draw: random.Random) -> dict[str, Any]:
+    """Return what a beacon says of further dimensions, and its agent."""
+    return {
+        "agent": draw.choice(AGENTS),
+        "playbackType": draw.choice(["live", "vod", ""]),
+        "referrer": draw.choice(["http://one.example/a?x=1", "https%3A%2F%2Ftwo.example%2Fb", "no page"]),
+        "clientVer": draw.choice(["3.1", "a,b\\c", 'quote"d', "v" * 200]),
+    } | draw.choice([{}, {}, {"errorCode": "2001"}, {"errorCode": ""}])
+
+
+@given(st.integers(0, 10**9))
+@settings(max_examples=some(30), deadline=None)
+def test_every_cell_of_every_set_adds_up_to_what_an_independent_recount_of_the_same_beacons_says(seed: int) -> None:
+    """Repeats come from other devices and pages too: where it counts, its first sighting says."""
+    draw = random.Random(seed)
+    records = []
+    for number in range(draw.randrange(60)):
+        said = {"entryId": draw.choice("xy"), "sessionId": f"s{draw.randrange(4)}", "sessionStartTime": T}
+        said |= {"eventIndex": draw.randrange(1, 6), "playTimeSum": draw.randrange(9), "bufferTime": "0.25"}
+        records.append(line(draw.uniform(-9, 70), draw.choice([3, 98, 99]), number, **said, **drawn(draw)))
+    sets = tuple(one for one in SETS if not {"country"} & {*one.dimensions})
+    rules = Rules(Shape.of(WINDOWS, sets), METRICS, BeaconsOwn())
+    recount = Recount(rules, Range(T - 3600, T + 7200))
+    for record in records:
+        recount.take(record)
+    cells = [row for row in recount.rows if (rules.shape.windows[row[0]].name, row[2]) in (("1m", T), ("1h", T))]
+    for index, number, start, values in draw.sample(cells, min(20, len(cells))):
+        counts = recount.rows[index, number, start, values]
+        named = zip(sets[number].dimensions, map(orjson.loads, values), strict=True)
+        asked = {**dict(named), "window": rules.shape.windows[index].name, "start": start}
+        for metric in ("plays", "errors", "bufferTime", "sessions", "audience", "watchedTime"):
+            cell = parse_cell(urlencode(asked | {"metric": metric}), None, T)
+            assert behind(*records, cell=cell).sums[metric] == counts.get(metric, 0), (sets[number].name, metric)
+
+
+def test_values_that_it_is_not_asked_by_are_added_up() -> None:
+    records = [line(n, eventIndex=n, agent=agent) for n, agent in enumerate(AGENTS[:2])]
+    asked = f"partnerId=7&window=1m&start={T}&metric=plays&operatingSystem="
+    assert behind(*records, cell=parse_cell(asked + "iOS", None, T)).beacons == 1
+    assert behind(*records, cell=parse_cell(asked + "Windows", None, T)).beacons == 1
+    assert behind(*records, cell=parse_cell(asked + "Linux", None, T)).beacons == 0
+
+
+def test_who_says_no_error_code_is_in_no_row_of_error_codes() -> None:
+    cell = parse_cell(f"partnerId=7&window=1m&start={T}&metric=plays&errorCode=", None, T)
+    assert behind(line(1), line(2, eventIndex=2, errorCode="1"), cell=cell).beacons == 0
+
+
+def test_every_dimension_but_those_of_files_is_explained() -> None:
+    assert {"playbackType", "device", "operatingSystem", "browser", "domain", "clientVer"} <= EXPLAINED_DIMENSIONS
+    assert not {"country", "region", "city", "network", "user"} & EXPLAINED_DIMENSIONS
 
 
 def test_all_that_a_single_beacon_adds_to_is_explained() -> None:

@@ -12,6 +12,8 @@ from pipeline.report.words import METRIC_WORDS
 T = 1_795_424_400
 ASKED = f"partnerId=7&entryId=x&window=1m&start={T}&metric=plays"
 
+WHOLE = ASKED.replace("entryId=x&", "")
+
 
 def refusal(text: str, partner: str | None = None) -> Refused:
     with pytest.raises(Refused) as refused:
@@ -35,6 +37,18 @@ def test_without_an_entry_it_is_the_partners_number_and_an_empty_one_is_an_entry
     assert parse_cell(ASKED.replace("entryId=x", "entryId="), None, T).entry == ""
 
 
+def test_a_cell_of_further_dimensions_is_read_by_those_alone_or_by_all_that_its_rows_carry() -> None:
+    cell = parse_cell(WHOLE + "&device=tv&operatingSystem=", None, T)
+    assert (cell.read, cell.carried) == (("device", "operatingSystem"), ())
+    assert cell.filters == {"partnerId": "7", "device": "tv", "operatingSystem": ""}
+    errors = parse_cell(WHOLE.replace("plays", "errors") + "&errorCode=7", None, T)
+    assert (errors.read, errors.carried) == (("errorCode",), ("partnerId", "errorCode"))
+
+
+def test_files_of_the_operator_are_said_to_be_why() -> None:
+    assert "files of the operator" in refusal(WHOLE + "&country=DE").problem.detail
+
+
 @pytest.mark.parametrize(
     ("text", "parameter"),
     [
@@ -44,7 +58,12 @@ def test_without_an_entry_it_is_the_partners_number_and_an_empty_one_is_an_entry
         (ASKED.replace("&metric=plays", ""), "metric"), (ASKED.replace("plays", "plais"), "metric"),
         (ASKED + "&metric=views", "metric"), (ASKED + "&before=-1", "before"),
         (ASKED + f"&after={MOST_SECONDS + 1}", "after"), (ASKED + "&limit=1001", "limit"),
-        (ASKED + "&country=DE", "parameter"),
+        (ASKED + "&colour=red", "parameter"),
+        # Files of the operator; a window that its set is not kept in; over the bound; sessions by half of a set.
+        (ASKED + "&country=DE", "country"), (WHOLE + "&country=unknown&device=tv", "country"),
+        (ASKED + "&browser=Firefox", "window"), (WHOLE.replace("1m", "10s") + "&device=tv", "window"),
+        (WHOLE + "&browser=(other)", "browser"), (ASKED.replace("=x", "=(other)"), "entryId"),
+        (WHOLE.replace("plays", "sessions") + "&operatingSystem=iOS", "metric"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_by_its_name(text: str, parameter: str) -> None:

@@ -14,18 +14,20 @@ const CUT = {
 let asked = 0;
 let open = null;
 
-// cell: partnerId, entryId, the metric as the catalog describes it, the window of the page and its query's range.
+// cell: its filters by dimension, of what it is for people, the metric as the catalog describes it, the window of the page
+// and its query's range, and where the focus goes afterwards.
 export async function explain(cell) {
   open = cell;
   const mine = ++asked;
-  by("explain-title").textContent = `${cell.metric.name} of ${cell.entryId || "(none)"}`;
+  by("explain-title").textContent = `${cell.metric.name} of ${cell.of || "(none)"}`;
   by("explain-formula").textContent = `${cell.metric.says} Counted as: ${cell.metric.formula}.`;
   say("…");
   put(by("explain-window"));
   if (!by("explain").open) by("explain").showModal();
   const words = { window: cell.window, from: `now-${cell.range}`, by: "time", metrics: cell.metric.name, order: "-time", limit: "500" };
   await telling(async () => {
-    const answer = await get("/v1/report", new URLSearchParams({ ...words, partnerId: listed([cell.partnerId]), entryId: listed([cell.entryId]) }));
+    const filters = Object.fromEntries(Object.entries(cell.filters).map(([name, value]) => [name, listed([value])]));
+    const answer = await get("/v1/report", new URLSearchParams({ ...words, ...filters }));
     if (mine !== asked) return;
     const rows = answer.rows.filter((row) => row[cell.metric.name]);
     put(by("explain-window"), ...rows.map((row) => option(String(row.time), `${clock(row.time)}: ${shown(row[cell.metric.name], cell.metric.unit)}`)));
@@ -39,7 +41,7 @@ async function look(more = {}) {
   const mine = ++asked;
   say("…");
   await telling(async () => {
-    const words = { partnerId: open.partnerId, entryId: open.entryId, window: open.window, metric: open.metric.name };
+    const words = { ...open.filters, window: open.window, metric: open.metric.name };
     const answer = await get("/v1/events", new URLSearchParams({ ...words, start: by("explain-window").value, ...more }));
     if (mine === asked) tell(answer);
   });
@@ -86,9 +88,5 @@ function tell(answer) {
 by("explain-window").addEventListener("change", () => look());
 by("explain-further").addEventListener("click", () => look(FURTHER));
 by("explain-close").addEventListener("click", () => by("explain").close());
-// The table may have been drawn anew meanwhile: the focus goes back to the number that was opened, where it is now.
-by("explain").addEventListener("close", () => {
-  const rows = [...by("top").querySelectorAll("[data-entry]")];
-  const row = rows.find(({ dataset }) => dataset.entry === open.entryId && dataset.partner === open.partnerId);
-  row?.closest("tr").querySelector(`[data-number="${open.metric.name}"]`)?.focus();
-});
+// What was opened may have been drawn anew meanwhile: the focus goes back to where it is now.
+by("explain").addEventListener("close", () => open.opener()?.focus());

@@ -82,7 +82,7 @@ function showSeries(window) {
 
 // What no sum says: asked for apart from the stream, as it is read out of every hour of the range.
 const NOTHING = { totals: {}, previous: { totals: {} }, estimates: {} };
-const latest = { totals: {}, before: {}, peak: NOTHING, hours: NOTHING, now: null, nowBefore: undefined };
+const latest = { totals: {}, before: {}, peak: NOTHING, whole: NOTHING, now: null, nowBefore: undefined };
 
 function showTiles() {
   const totals = { ...latest.totals, ...latest.peak.totals };
@@ -94,9 +94,9 @@ function showTiles() {
   ]);
 }
 
-// Distinct sessions of a range are known by whole hours: those that the range touches.
+// Distinct sessions of a range are known by whole minutes; of one shown in hours, by those that it touches.
 function sessionsTile() {
-  const { totals, estimates = {}, from } = latest.hours;
+  const { totals, estimates = {}, from } = latest.whole;
   const about = estimates.sessions ? `, ${shown(estimates.sessions.error, "ratio")} off at most in ${shown(estimates.sessions.confidence, "ratio")} of cases` : "";
   const since = from === undefined ? "" : `since ${clock(from)}${about}`;
   return { name: "Sessions", value: totals.sessions ?? null, unit: "sessions", before: undefined, says: since };
@@ -106,7 +106,8 @@ async function showWhole(window) {
   latest.peak = await get("/v1/report", query(state, window.name, { by: "", metrics: "peak", compare: "previous" }));
   const now = Date.now() / 1000;
   const hours = { from: String(Math.floor((now - seconds(state.range)) / HOUR) * HOUR), to: String(Math.ceil(now / HOUR) * HOUR) };
-  latest.hours = await get("/v1/report", query(state, "1h", { by: "", metrics: "sessions", ...hours }));
+  const [name, range] = window.seconds < HOUR ? ["1m", {}] : ["1h", hours];
+  latest.whole = await get("/v1/report", query(state, name, { by: "", metrics: "sessions", ...range }));
   showTiles();
 }
 
@@ -125,7 +126,11 @@ function showTop(window) {
   const metrics = COLUMNS.map(([name]) => name);
   const asked = query(state, window.name, { by: "partner,entry", metrics: metrics.join(","), order: state.order, limit: String(TOP) });
   const explained = (name) => metric(name)?.explained
-    && ((of, { entry, partner }) => explain({ metric: metric(of), entryId: entry, partnerId: partner, window: window.name, range: state.range }));
+    && ((of, { entry, partner }) => explain({
+      metric: metric(of), of: entry, filters: { partnerId: partner, entryId: entry }, window: window.name, range: state.range,
+      opener: () => [...by("top").querySelectorAll("[data-entry]")]
+        .find(({ dataset }) => dataset.entry === entry && dataset.partner === partner)?.closest("tr").querySelector(`[data-number="${of}"]`),
+    }));
   let lines = new Map();
   let drawn = "";
   ends.push(follow(asked, ["partnerId", "entryId"], async (answer) => {
@@ -164,13 +169,26 @@ function splitWindow(dimension, window) {
   return catalog.windows.find((one) => one.seconds >= window.seconds && sets.some((set) => set.windows.includes(one.name)));
 }
 
+// A number of a breakdown is explained where it is one partner's, and beacons say the dimension by themselves. What is
+// shown is asked at the time of the click: the number may have stayed while other things changed.
+function splitExplained(dimension) {
+  const partner = () => state.partnerId || session.partnerId;
+  if (!partner() || !catalog.dimensions.some((one) => one.name === dimension && one.explained)) return null;
+  return (value) => explain({
+    metric: metric("views"), of: value,
+    filters: { partnerId: partner(), ...(state.entryId ? { entryId: state.entryId } : {}), [dimension]: value },
+    window: splitWindow(dimension, fittingWindow(catalog.windows, state)).name, range: state.range,
+    opener: () => [...by("splits").querySelectorAll(`[data-split="${dimension}"]`)].find(({ dataset }) => dataset.value === value),
+  });
+}
+
 async function showSplits(window) {
   const found = [];
   for (const [dimension, title] of SPLITS) {
     const kept = splitWindow(dimension, window);
     if (!kept) continue;
     const words = { by: dimension, metrics: "views", order: "-views", limit: "6" };
-    found.push({ title, dimension, answer: await get("/v1/report", query(state, kept.name, words)) });
+    found.push({ title, dimension, answer: await get("/v1/report", query(state, kept.name, words)), explained: splitExplained(dimension) });
   }
   splits(found);
 }
@@ -184,7 +202,7 @@ function show() {
   ends = [];
   clearInterval(timer);
   by("problem").textContent = "";
-  latest.peak = latest.hours = NOTHING;
+  latest.peak = latest.whole = NOTHING;
   const window = fittingWindow(catalog.windows, state);
   showSeries(window);
   showNow();

@@ -54,13 +54,20 @@ export function quality(totals, metrics) {
     make("div", { title: says }, make("dt", {}, name), make("dd", {}, shown(totals[name], unit)))]));
 }
 
+function splitNumber(dimension, row, explained) {
+  const text = shown(row.views, "events");
+  if (!explained || !row.views) return make("span", {}, text);
+  const words = { type: "button", "data-split": dimension, "data-value": row[dimension], title: "Show the beacons behind this number" };
+  return make("button", { ...words, onclick: () => explained(row[dimension]) }, text);
+}
+
 export function splits(found) {
-  put(by("splits"), ...found.map(({ title, dimension, answer }) => {
+  put(by("splits"), ...found.map(({ title, dimension, answer, explained }) => {
     const most = Math.max(1, ...answer.rows.map((row) => row.views));
     return make("div", {}, make("h3", {}, title), ...answer.rows.map((row) => make("div", { class: "bar" },
       make("span", { title: String(row[dimension]) }, row[dimension] || "(none)"),
       make("progress", { max: String(most), value: String(row.views), "aria-label": row[dimension] || "none" }),
-      make("span", {}, shown(row.views, "events")))));
+      splitNumber(dimension, row, explained))));
   }));
 }
 
