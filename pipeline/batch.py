@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -118,8 +117,8 @@ def pack_marks(marks: list[Mark]) -> bytes:
     return b"".join((_MARKS_VERSION, *(mark[0] for mark in marks), places.tobytes(), times.tobytes()))
 
 
-def unpack_marks(value: bytes) -> Iterator[Mark]:
-    """Yield the marks of a `seen` record.
+def unpack_marks(value: bytes) -> list[Mark]:
+    """Return the marks of a `seen` record.
 
     Raises:
         ValueError: the value is none that pack_marks wrote.
@@ -134,9 +133,8 @@ def unpack_marks(value: bytes) -> Iterator[Mark]:
     if _IS_BIG_ENDIAN:
         places.byteswap()
         times.byteswap()
-    for number in range(count):
-        start = 1 + number * DIGEST_BYTES
-        yield value[start : start + DIGEST_BYTES], places[number], times[number]
+    digests = [value[start : start + DIGEST_BYTES] for start in range(1, end_of_digests, DIGEST_BYTES)]
+    return list(zip(digests, places, times, strict=True))
 
 
 def pack_sessions(sessions: list[SessionState]) -> bytes:
@@ -151,7 +149,7 @@ def unpack_seen(value: bytes) -> tuple[list[Mark], list[SessionState]]:
         ValueError: the value is none of those that pack_marks and pack_sessions write.
     """
     if value[:1] != _SESSIONS_VERSION:
-        return list(unpack_marks(value)), []
+        return unpack_marks(value), []
     try:
         return [], [(digest, time_s, state) for digest, time_s, state in msgspec.msgpack.decode(value[1:])]
     except msgspec.DecodeError as error:
