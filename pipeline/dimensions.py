@@ -114,6 +114,7 @@ class DimensionReader:
         self._known: Remembered[tuple[str | None, ...], tuple[str, ...]] = Remembered()
         self._dated: Remembered[tuple[str | None, ...], _DatedValues] = Remembered()
         self._characters = 0
+        self._json: Remembered[str, str] = Remembered()
         # Chosen once: only who asks for users pays for them.
         self.read: Callable[[Values, str, Line], tuple[str, ...]] = (
             self._read_dated if "user" in self._sources else self._read
@@ -163,7 +164,16 @@ class DimensionReader:
         return found
 
     def _texts(self, found: dict[str, str]) -> tuple[str, ...]:
-        return tuple(json_text(found.get(dimension.name, "")) for dimension in self._dimensions)
+        return tuple([self._text(found.get(dimension.name, "")) for dimension in self._dimensions])
+
+    def _text(self, value: str) -> str:
+        text = self._json.get(value)
+        if text is None:
+            text = json_text(value)
+            if len(value) <= MAX_VALUE_BYTES:
+                # Viewers are many, their browsers, sites and kinds of playback few.
+                self._json.remember(value, text)
+        return text
 
     def _make_room(self, asked: tuple[str | None, ...]) -> None:
         characters = sum(len(text) for text in asked if text)

@@ -102,15 +102,16 @@ class Rows:
         applied = Applied()
         self._recounted = (self._recounted or set()) if is_healing else None
         keys = self._load(added)
-        windows = self._shape.windows
+        # As windows.is_expired says, once a window.
+        ended = [now_s - window.seconds - window.keep_seconds for window in self._shape.windows]
         for row_id, counts in added.items():
-            if is_expired(windows[row_id[0]], row_id[2], now_s):
+            if row_id[2] < ended[row_id[0]]:
                 applied.expired += 1
                 continue
             row = self._rows.get(row_id) or self._begun(row_id, keys.get(row_id))
             # Only after a torn checkpoint does a row include a record that the position does not.
             if row.offset < offset or row.id in applied.touched:
-                if row_id[1] == self._partner_set:
+                if is_healing and row_id[1] == self._partner_set:
                     self._recount(row)
                 if row_id in seen:
                     _sketch(row, seen[row_id])
@@ -153,7 +154,8 @@ class Rows:
             # How many rows a set has in a partner's window is kept in the partner's row: it survives with it.
             partner_id = (index, self._partner_set, start, values[:1])
             partner_row = self._rows.get(partner_id) or self._begun(partner_id)
-            self._recount(partner_row)
+            if self._recounted is not None:
+                self._recount(partner_row)
             rows = partner_row.counts.get(kept.rows_name, 0)
             if rows >= min(kept.set.most, self._rules.max_entries):
                 other = (index, number, start, (values[0], *(OTHER for _ in values[1:])))

@@ -11,7 +11,7 @@ import maxminddb
 from pipeline.enrich.followed import Followed
 
 UNKNOWN = "unknown"
-_NAMES = ("country", "region", "city", "network")
+_NOTHING = dict.fromkeys(("country", "region", "city", "network"), UNKNOWN)
 
 
 class Addresses:
@@ -27,11 +27,13 @@ class Addresses:
         return any([self._places.refresh(), self._networks.refresh()])
 
     def read(self, address: str) -> dict[str, str]:
-        """Return the four dimensions of an address; what the files do not say is `unknown`."""
+        """Return the four dimensions of an address, not to be changed; what the files do not say is `unknown`."""
+        if self._places.content is None and self._networks.content is None:
+            return _NOTHING
         try:
             parsed = ip_address(address)
         except ValueError:
-            return dict.fromkeys(_NAMES, UNKNOWN)
+            return _NOTHING
         place, network = _record(self._places, parsed), _record(self._networks, parsed)
         number = _at(network, "autonomous_system_number")
         return {
