@@ -19,6 +19,7 @@ from pipeline.windows import (
     Row,
     RowId,
     Shape,
+    expired_before,
     is_expired,
     keys_begin,
     merge,
@@ -102,8 +103,8 @@ class Rows:
         applied = Applied()
         self._recounted = (self._recounted or set()) if is_healing else None
         keys = self._load(added)
-        # As windows.is_expired says, once a window.
-        ended = [now_s - window.seconds - window.keep_seconds for window in self._shape.windows]
+        # Of each window once, not of each row.
+        ended = [expired_before(window, now_s) for window in self._shape.windows]
         for row_id, counts in added.items():
             if row_id[2] < ended[row_id[0]]:
                 applied.expired += 1

@@ -250,7 +250,12 @@ def row_offset(value: bytes) -> int:
 
 def is_expired(window: Window, start: int, now_s: float) -> bool:
     """Tell whether the retention of the window that starts at `start` is over at `now_s` (Unix seconds)."""
-    return start + window.seconds + window.keep_seconds < now_s
+    return start < expired_before(window, now_s)
+
+
+def expired_before(window: Window, now_s: float) -> float:
+    """Return the start from which on windows are still kept at `now_s`, Unix seconds."""
+    return now_s - window.seconds - window.keep_seconds
 
 
 def checksum_of(rows: list[tuple[bytes, bytes]]) -> int:

@@ -23,9 +23,6 @@ pytestmark = pytest.mark.e2e
 RATE = 300
 SECONDS = 25
 KILL_AFTER = 4
-# A sync that takes longer stalls the spool: with neither Kafka nor disk an answer may be 503. Three brokers share one
-# disk with the spool here, and one of them is killed with all it has not written.
-STALLED_S = 0.4
 # Its leaders move when the controller misses it (9 s), a worker's session may go with it, and three brokers share two
 # cores with the line.
 COUNTS_WITHIN = 60
@@ -132,5 +129,4 @@ async def _killed_and_back(cluster: SecureCluster, line: SecureLine) -> None:
     assert stage_losses(journal, beacons) == []
     assert differences(table_of(beacons), await reader.table()) == []
     assert watch.shrunk == []
-    # Refused is not counted (above); and refused is nobody while the disk takes what Kafka does not.
-    assert not journal.keys(Outcome.FAILED) or disk.longest_s > STALLED_S
+    assert not journal.keys(Outcome.FAILED)
