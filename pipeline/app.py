@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
@@ -70,6 +72,8 @@ class Line:
         self.app = _faust_app(kafka, worker, self.group, place)
         self.app.transport = Transport([*self.app.conf.broker_consumer], self.app, self.fetch)
         self._checkpoint_s = place.checkpoint_s
+        self._even_out_s = worker.even_out_s
+        self._even_out_at = math.inf
         self._wire()
 
     def _wire(self) -> None:
@@ -89,6 +93,7 @@ class Line:
             await owner.assign(ours)
             copies = app.assignor.assigned_standbys() if self._follows else set()
             await standby.follow({tp.partition for tp in copies if tp.topic == topic} - ours)
+            self._even_out_at = time.monotonic() + self._even_out_s if app.assignor.left_uneven else math.inf
 
         @app.on_partitions_revoked.connect
         async def revoked(sender: Any, revoked: Iterable[TP], **_: Any) -> None:
@@ -108,6 +113,7 @@ class Line:
             await asyncio.wait([stopping, crashed], timeout=self._checkpoint_s, return_when="FIRST_COMPLETED")
             self.owner.checkpoint()
             await self.owner.follow_retention()
+            self._even_out()
         following.cancel()
         await self.owner.close()
         await self.standby.close()
@@ -116,6 +122,13 @@ class Line:
         crashed.cancel()
         await self.app.stop()
         self.fetch.close()
+
+    def _even_out(self) -> None:
+        """Have what a loss left uneven shared again, once copies have had their time to become warm."""
+        if time.monotonic() >= self._even_out_at:
+            self._even_out_at = math.inf
+            log.info("partitions are shared again: a loss left them uneven")
+            self.app.consumer.share_again()
 
     async def _follow_files(self) -> None:
         """Take in the files of the operator that were replaced; reading a large one must not hold the line up."""

@@ -112,6 +112,9 @@ class WorkerSettings(BaseSettings):
     standby: int = Field(
         1, ge=0, description="copies of a partition kept warm on other workers, as far as there are others; 0: none"
     )
+    even_out_s: int = Field(
+        60, ge=1, description="after which what a loss left uneven is shared again; copies should be warm by then"
+    )
     instance_id: str = Field("", description="static group membership: set it, and a restart moves nothing")
     places_file: Path | None = Field(None, description="MaxMind-format file of countries, regions, cities")
     networks_file: Path | None = Field(None, description="MaxMind-format file of autonomous systems")

@@ -195,6 +195,12 @@ class Consumer(driver.Consumer):
         self._acked_index[tp].clear()
         return cast(int, last) + 1
 
+    def share_again(self) -> None:
+        """Have the group share its partitions out again: from its leader Kafka takes a repeated join as that wish."""
+        thread = cast(driver.AIOKafkaConsumerThread, self._thread)
+        coordinator = thread._ensure_consumer()._coordinator
+        thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+
 
 class _PausingListener(driver.ConsumerRebalanceListener):
     """Keeps aiokafka from fetching what librdkafka fetches."""

@@ -45,6 +45,12 @@ def shared(before: Mapping[str, Share], partitions: int, copies: int) -> dict[st
     return after
 
 
+def is_even(shares: Mapping[str, Share]) -> bool:
+    """Tell whether no worker counts two partitions more than another."""
+    counts = [len(share.counts) for share in shares.values()]
+    return not counts or max(counts) - min(counts) <= 1
+
+
 def _fewest(after: dict[str, Share], workers: list[str]) -> Share:
     return after[min(workers, key=lambda worker: (len(after[worker].counts), worker))]
 
@@ -52,8 +58,8 @@ def _fewest(after: dict[str, Share], workers: list[str]) -> Share:
 def _even_out(before: Mapping[str, Share], after: dict[str, Share], is_loss: bool) -> None:
     """Move partitions until workers differ by one: to workers with a copy first.
 
-    After a loss a difference stays rather than that a partition is opened without a copy: the next worker that comes
-    evens it out.
+    After a loss a difference stays rather than that a partition is opened without a copy: asked again once the new
+    copies are warm, it is evened out.
     """
     while True:
         most = max(len(share.counts) for share in after.values())

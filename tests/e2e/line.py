@@ -133,11 +133,11 @@ class Line:
         await until(lambda: not made.running, 120, "the topics are there")
         await made.stop()
 
-    async def start(self, workers: int = 1) -> list[Process]:
-        """Start all of it and return the workers."""
+    async def start(self, workers: int = 1, **settings: str) -> list[Process]:
+        """Start all of it and return the workers, which have these settings."""
         await self.topics()
         names = [f"worker-{number}" for number in range(1, workers + 1)]
-        crew = [self.worker(name) for name in names]
+        crew = [self.worker(name, **settings) for name in names]
         everything = [self.ingest(), *crew, self.report()]
         for process in everything:
             process.start_only()

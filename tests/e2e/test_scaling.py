@@ -16,11 +16,13 @@ from tests.e2e.reading import Reader, Watch, differences, stage_losses
 from tests.e2e.sender import Journal, Outcome, Sender
 from tests.e2e.table import stored_beacons, table_of
 from tests.e2e.traffic import traffic
+from tests.e2e.wait import until
 
 pytestmark = pytest.mark.e2e
 
 PARTITIONS = 8
 RATE = 800
+EVEN_OUT_S = "5"
 
 
 async def _lag(url: str, began: float, crew: Sequence[Process], seen: list[str]) -> None:
@@ -48,8 +50,8 @@ async def _shares(crew: Sequence[Process]) -> list[int]:
 
 
 async def test_every_row_is_exact_while_workers_become_four_and_two(line: Line) -> None:
-    [first] = await line.start()
-    crew = [first, *(line.worker(f"worker-{number}") for number in (2, 3, 4))]
+    [first] = await line.start(WORKER_EVEN_OUT_S=EVEN_OUT_S)
+    crew = [first, *(line.worker(f"worker-{number}", WORKER_EVEN_OUT_S=EVEN_OUT_S) for number in (2, 3, 4))]
     journal, reader, done = Journal(), Reader(line.report_url), asyncio.Event()
     watch, seen = Watch(reader), list[str]()
     async with asyncio.TaskGroup() as group:
@@ -63,8 +65,13 @@ async def test_every_row_is_exact_while_workers_become_four_and_two(line: Line) 
             await worker.ready()
         await are_warm(crew, PARTITIONS)
         four = await _shares(crew)
-        for worker in crew[2:]:
-            await worker.stop()
+        # At once: which of the two that stay has the copies is chance, and so is how even it is at first.
+        await asyncio.gather(*(worker.stop() for worker in crew[2:]))
+
+        async def is_even() -> bool:
+            return await _shares(crew[:2]) == [4, 4]
+
+        await until(is_even, 60, "the two that are left count four partitions each")
         await are_warm(crew[:2], PARTITIONS)
         two = await _shares(crew[:2])
         again = await reader.counted(time.time_ns() // 1_000_000, 60)

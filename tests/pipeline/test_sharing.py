@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.assignor import Assignor
 from pipeline.commands.copies import kept_by
-from pipeline.sharing import Share, shared
+from pipeline.sharing import Share, is_even, shared
 
 Group = dict[str, Share]
 
@@ -89,27 +89,64 @@ def test_whoever_comes_and_goes_all_is_counted_once_evenly_and_goes_on_from_copi
         if lost and copies:
             moved = {(part, name) for name, share in group.items() for part in share.counts - before[name].counts}
             assert all(part in before[name].copies for part, name in moved)
-        # Asked again with nothing changed, nothing changes but for what losses had left uneven.
-        if not losses:
-            assert {name: share.counts for name, share in shared(group, partitions, copies).items()} == {
-                name: share.counts for name, share in group.items()
-            }
+        # Asked again with nothing changed, what losses had left uneven is even, by partitions with copies; then all
+        # stays as it is.
+        again = shared(group, partitions, copies)
+        assert is_even(again)
+        moves = {(part, name) for name, share in again.items() for part in share.counts - group[name].counts}
+        assert not copies or all(part in group[name].copies for part, name in moves)
+        assert not (moves and is_even(group))
+
+
+def test_what_a_loss_leaves_uneven_is_even_when_asked_again_with_warm_copies() -> None:
+    # Two of four are lost at once, and one of the other two has nearly all copies.
+    before = {"a": Share({6, 7}, {0, 1, 2, 3, 4, 5}), "b": Share({0, 3}, {6})}
+    after = shared(before, 8, 1)
+    assert (_loads(after), is_even(after)) == ([3, 5], False)
+    again = shared(after, 8, 1)
+    assert (_loads(again), is_even(again)) == ([4, 4], True)
+
+
+def _assignor() -> Assignor:
+    conf = SimpleNamespace(canonical_url="http://w")
+    app: Any = SimpleNamespace(tables=SimpleNamespace(changelog_topics=set(), data={}), conf=conf, tracer=None)
+    return Assignor(app, replicas=1)
+
+
+def _member(topics: list[str], url: str, counts: list[int], copies: list[int]) -> ConsumerProtocolMemberMetadata:
+    held = ClientAssignment(actives={"beacons": counts}, standbys={"beacons": copies})
+    said = ClientMetadata(assignment=held, url=url, changelog_distribution={})
+    return ConsumerProtocolMemberMetadata(4, topics, said.dumps())
+
+
+_cluster: Any = SimpleNamespace(partitions_for_topic=lambda topic: {0, 1, 2, 3} if topic == "beacons" else None)
+
+
+def test_only_who_shared_out_last_and_unevenly_knows_that_it_is_to_be_shared_again() -> None:
+    def told(assignor: Assignor, copies: list[int]) -> Any:
+        members = {
+            "a": _member(["beacons"], "http://w", [0], copies),
+            "b": _member(["beacons"], "http://b", [1], []),
+        }
+        return assignor._perform_assignment(_cluster, members)["a"]
+
+    leader, follower = _assignor(), _assignor()
+    uneven = told(leader, [2, 3])
+    leader.on_assignment(uneven)
+    follower.on_assignment(uneven)
+    assert (leader.left_uneven, follower.left_uneven) == (True, False)
+    leader.on_assignment(told(leader, []))
+    assert not leader.left_uneven
+    leader.on_assignment(told(leader, [2, 3]))
+    leader.on_assignment(uneven)  # Another leads now: it is that one's to share again.
+    assert not leader.left_uneven
 
 
 @pytest.mark.parametrize("topics", [["beacons"], ["beacons", "another"]])
 def test_the_assignor_tells_each_member_its_share_in_fausts_words(topics: list[str]) -> None:
-    conf = SimpleNamespace(canonical_url="http://w")
-    app: Any = SimpleNamespace(tables=SimpleNamespace(changelog_topics=set(), data={}), conf=conf, tracer=None)
-    assignor = Assignor(app, replicas=1)
-    cluster: Any = SimpleNamespace(partitions_for_topic=lambda topic: {0, 1, 2, 3} if topic == "beacons" else None)
-
-    def member(url: str, counts: list[int]) -> ConsumerProtocolMemberMetadata:
-        held = ClientAssignment(actives={"beacons": counts}, standbys={})
-        said = ClientMetadata(assignment=held, url=url, changelog_distribution={})
-        return ConsumerProtocolMemberMetadata(4, topics, said.dumps())
-
+    assignor = _assignor()
     told = assignor._perform_assignment(
-        cluster, {"a": member("http://w", [0, 1, 2, 3]), "b": member("http://other", [])}
+        _cluster, {"a": _member(topics, "http://w", [0, 1, 2, 3], []), "b": _member(topics, "http://other", [], [])}
     )
     assert sorted(len(dict(one.assignment)["beacons"]) for one in told.values()) == [2, 2]
     assignor.on_assignment(told["a"])  # Faust's own reading of it: it refuses what does not fit.
