@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import msgspec
 from confluent_kafka import OFFSET_BEGINNING
 
 OnOutside = Callable[[str, int, int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
+class Replayed(msgspec.Struct, frozen=True, gc=False):
     """One record of a state topic, as a replay yields it."""
 
     topic: str

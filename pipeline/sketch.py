@@ -57,6 +57,18 @@ def grown(packed: bytes, hashes: Iterable[int]) -> bytes:
     return sketch.packed()
 
 
+def check(packed: bytes) -> None:
+    """Do nothing.
+
+    Raises:
+        ValueError: these are no bytes that `Sketch.packed` gives.
+    """
+    if packed[:1] == _COUPONS:
+        _bits_of(packed[1:])
+    elif not _is_list(packed):
+        raise ValueError("no sketch")
+
+
 class Sketch:
     """Counts distinct hashes."""
 
@@ -135,9 +147,13 @@ def _list_of(hashes: set[int]) -> bytes:
     return _HASHES + struct.pack(f"<{len(hashes)}I", *sorted(hashes)) if hashes else b""
 
 
+def _is_list(packed: bytes) -> bool:
+    return packed[:1] == _HASHES and len(packed) % 4 == 1
+
+
 def _hashes_in(packed: bytes) -> tuple[int, ...]:
     """Return the hashes that `_list_of` wrote."""
-    if packed[:1] != _HASHES or len(packed) % 4 != 1:
+    if not _is_list(packed):
         raise ValueError("no sketch")
     return struct.unpack(f"<{len(packed) // 4}I", packed[1:])
 

@@ -14,7 +14,8 @@ from pipeline.windows import HOUR_S, SLOT_S
 SLOTS = HOUR_S // SLOT_S
 # Bytes of a slot while partitions are added up.
 _WIDE = 4
-_WIDTHS = (1, 2, _WIDE)
+# By bytes a slot, how module struct names numbers of that size.
+_WIDTHS = {1: "B", 2: "H", _WIDE: "I"}
 
 
 def packed(audience: Mapping[int, int]) -> bytes | None:
@@ -33,8 +34,10 @@ def packed(audience: Mapping[int, int]) -> bytes | None:
     if first < 0 or last >= SLOTS or low < 0 or high >> 8 * _WIDE:
         raise ValueError("no audience of an hour")
     width = next(width for width in _WIDTHS if not high >> 8 * width)
-    slots = b"".join(watched.get(slot, 0).to_bytes(width, "little") for slot in range(first, last + 1))
-    return first.to_bytes(2, "little") + bytes((width,)) + slots
+    slots = [0] * (last - first + 1)
+    for slot, number in watched.items():
+        slots[slot - first] = number
+    return struct.pack(f"<HB{len(slots)}{_WIDTHS[width]}", first, width, *slots)
 
 
 def unpacked(slots: bytes) -> int:

@@ -17,7 +17,7 @@ from pipeline.store import Store
 from tests.examples import some
 from tests.pipeline.life import folder
 from tests.pipeline.store_parts import HORIZON_S
-from tests.pipeline.worker_in_memory import PLAYS, Worker, World, in_memory
+from tests.pipeline.worker_in_memory import PLAYS, Worker, World, in_memory, until
 
 _quiet = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile("default", max_examples=some(60), deadline=None, suppress_health_check=_quiet)
@@ -47,6 +47,8 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
         in_memory(world, monkeypatch)
         yield world
         world.gate.set()
+        # An opening that a test left behind writes into the folder that is taken away here.
+        await until(lambda: world.opening_now == 0)
 
 
 @pytest_asyncio.fixture
