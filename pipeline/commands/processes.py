@@ -14,11 +14,15 @@ def worker() -> None:
 
 
 @click.command()
-def report() -> None:
+@click.option("--feed", is_flag=True, hidden=True, help="Be the part that takes rows in; a report starts it.")
+def report(feed: bool) -> None:
     """Serve the counts over HTTP until SIGTERM."""
-    from pipeline.report.server import main
+    from pipeline.report.server import feed_main, main
 
-    main()
+    if feed:
+        feed_main()
+    else:
+        main()
 
 
 @click.command()

@@ -60,7 +60,7 @@ class Api:
 
     Attributes:
         desk, access: who answers, and who may ask.
-        alive: the threads that feed the desk run.
+        alive: what feeds the desk runs.
         metrics: writes the metrics page.
     """
 

@@ -23,12 +23,11 @@ from pipeline.report.access import loopback
 from pipeline.report.auth import BrokenKeys
 from pipeline.report.behind import Told
 from pipeline.report.config import ReportSettings
-from pipeline.report.feed import Feed
+from pipeline.report.feed_process import FeedProcess, run_feed
 from pipeline.report.front import serve
 from pipeline.report.kafka_source import WindowsSource
 from pipeline.report.keyfile import KeyFile
 from pipeline.report.readers import Readers
-from pipeline.report.readmodel import ReadModel
 from pipeline.report.scan import KafkaBeacons
 from pipeline.report.site import Log, Site, build, session_secret
 from pipeline.report.watch import Watch
@@ -50,6 +49,11 @@ class Settings:
     report: ReportSettings
     worker: WorkerSettings
 
+    @classmethod
+    def read(cls) -> Settings:
+        """Return what the environment says."""
+        return cls(*(read_settings(kind) for kind in (KafkaSettings, LineSettings, ReportSettings, WorkerSettings)))
+
     def log(self) -> Log:
         """Return topic `beacons`, read as the worker reads it."""
         topic = Topics.of(self.line.topic_prefix, self.line.state).beacons
@@ -69,8 +73,7 @@ class Settings:
 
 def main() -> None:
     """Run a report until SIGTERM or SIGINT."""
-    kinds = (KafkaSettings, LineSettings, ReportSettings, WorkerSettings)
-    settings = Settings(*(read_settings(kind) for kind in kinds))
+    settings = Settings.read()
     set_up_logs(settings.line.log_format)
     keys = open_keys(settings.report)
     spans = process_spans("report")
@@ -78,6 +81,14 @@ def main() -> None:
         raise SystemExit(uvloop.run(_run(settings, keys, spans)))
     finally:
         spans.close()
+
+
+def feed_main() -> None:
+    """Run the part of a report that takes rows in, for the report that started it."""
+    settings = Settings.read()
+    set_up_logs(settings.line.log_format)
+    topic = Topics.of(settings.line.topic_prefix, settings.line.state).windows
+    run_feed(WindowsSource(settings.kafka.librdkafka(), topic), settings.store)
 
 
 def open_keys(settings: ReportSettings) -> KeyFile | None:
@@ -96,8 +107,8 @@ def open_keys(settings: ReportSettings) -> KeyFile | None:
         raise RefusedSetting(f"REPORT_KEYS={settings.keys} cannot be used: {error}") from error
 
 
-class Threads:
-    """Feed and watch; what they find is handed to the event loop."""
+class Sources:
+    """Feed and watch, a process and a thread; what they find is handed to the event loop."""
 
     def __init__(self, settings: Settings, site: Site, loop: asyncio.AbstractEventLoop) -> None:
         options = settings.kafka.librdkafka()
@@ -110,8 +121,7 @@ class Threads:
 
             return hand_over
 
-        source = WindowsSource(options, topics.windows)
-        self.feed = Feed(source, ReadModel(settings.store), to_loop(site.desk.on_applied))
+        self.feed = FeedProcess(to_loop(site.desk.on_applied))
         self.watch = Watch(options, topics.beacons, topics.ingests, to_loop(site.desk.on_question))
         self._started = False
 
@@ -139,20 +149,20 @@ async def _run(settings: Settings, keys: KeyFile | None, spans: Spans) -> int:
         loop.add_signal_handler(number, stop.set)
     report = settings.report
     readers = Readers(settings.store, report.readers, report.deadline_ms / 1000)
-    running: list[Threads] = []
+    running: list[Sources] = []
     secret = session_secret(settings.session_key)
     site = build(report, readers, keys, secret, lambda: bool(running) and running[0].alive(), settings.log(), spans)
     runner = serve(site.front, max_line_size=65_536)
     with only_one(settings.store):
         await listen(runner, report.host, report.port)
-        threads = Threads(settings, site, loop)
-        running.append(threads)
-        threads.start()
+        sources = Sources(settings, site, loop)
+        running.append(sources)
+        sources.start()
         try:
-            failed = await _until_stopped(stop, site, threads)
+            failed = await _until_stopped(stop, site, sources)
         finally:
             await end(runner, site, readers)
-            await asyncio.to_thread(threads.stop)
+            await asyncio.to_thread(sources.stop)
     log.info("report stopped")
     return int(failed)
 
@@ -196,13 +206,13 @@ async def end(runner: web.ServerRunner, site: Site, readers: Readers) -> None:
     await asyncio.to_thread(readers.close)
 
 
-async def _until_stopped(stop: asyncio.Event, site: Site, threads: Threads) -> bool:
-    """Poll the key file until told to stop; tell whether a thread ended by itself."""
+async def _until_stopped(stop: asyncio.Event, site: Site, sources: Sources) -> bool:
+    """Poll the key file until told to stop; tell whether feed or watch ended by itself."""
     while not stop.is_set():
         if site.access.keys is not None:
             site.access.keys.poll()
-        if not threads.alive():
-            log.error("a thread of the report ended by itself: stopping, so that it is started again")
+        if not sources.alive():
+            log.error("the report's feed or watch ended by itself: stopping, so that it is started again")
             return True
         try:
             async with asyncio.timeout(POLL_KEYS_SECONDS):

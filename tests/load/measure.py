@@ -27,18 +27,22 @@ def cpu_seconds(pid: int) -> float:
 
 def tree_cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process and of its children, as they are now."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return cpu_seconds(pid) + sum(tree_cpu_seconds(int(child)) for child in children)
+    return sum(map(cpu_seconds, _tree(pid)))
 
 
 def peak_mib(pid: int) -> float:
-    """Return the most memory a process has held."""
-    return _status_mib(pid, "VmHWM:")
+    """Return the most memory a process and its children have held, each on its own."""
+    return sum(_status_mib(one, "VmHWM:") for one in _tree(pid))
 
 
 def resident_mib(pid: int) -> float:
-    """Return the memory a process holds."""
-    return _status_mib(pid, "VmRSS:")
+    """Return the memory a process and its children hold."""
+    return sum(_status_mib(one, "VmRSS:") for one in _tree(pid))
+
+
+def _tree(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(found for child in children for found in _tree(int(child)))]
 
 
 def _status_mib(pid: int, name: str) -> float:
