@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.report.feed import Applied
 from pipeline.report.feed_process import FeedProcess, frame, frames
 from pipeline.report.record import Position
+from tests.e2e.wait import until
 
 # A feed over a source with one row; what it prints itself goes another way than what it says to the report.
 _FEED = """
@@ -39,24 +39,17 @@ source.put(0, b'{"position":0}', b'{"offset":4,"time":1,"ledger":{"beacons":5}}'
 run_feed(source, Path(sys.argv[1]))
 """
 _REPORT = """
-import sys, time
+import signal, sys
 from pipeline.report.feed_process import FeedProcess
 
 feed = FeedProcess(lambda applied: print(feed.pid, flush=True), tuple(sys.argv[1:]))
 feed.start()
-time.sleep(600)
+signal.pause()
 """
 
 
 def _command(store: Path) -> tuple[str, ...]:
     return sys.executable, "-c", textwrap.dedent(_FEED), str(store)
-
-
-def _until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, f"not within 30 s: {what}"
-        time.sleep(0.01)
 
 
 def _is_there(pid: int) -> bool:
@@ -107,10 +100,10 @@ def test_what_the_feed_says_arrives_frame_by_frame_and_nothing_of_a_cut_one(said
         assert list(frames(io.BytesIO(b"".join(whole[:-1]) + rest))) == said[:-1]
 
 
-def test_it_says_what_it_has_applied_and_stops_when_it_is_asked_to(tmp_path: Path) -> None:
+async def test_it_says_what_it_has_applied_and_stops_when_it_is_asked_to(tmp_path: Path) -> None:
     seen: list[Applied] = []
     with _feed(tmp_path / "report.sqlite", seen) as feed:
-        _until(lambda: _has_read(seen), "the row is applied")
+        await until(lambda: _has_read(seen), 30, "the row is applied")
         assert feed.alive()
         feed.stop()
         assert not feed.alive()
@@ -118,45 +111,49 @@ def test_it_says_what_it_has_applied_and_stops_when_it_is_asked_to(tmp_path: Pat
     assert (seen[-1].revision, seen[-1].complete, sum(one.rows for one in seen)) == (1, True, 1)
 
 
-def test_a_signal_to_all_processes_of_a_report_leaves_the_feed_to_the_report(tmp_path: Path) -> None:
+async def test_a_signal_to_all_processes_of_a_report_leaves_the_feed_to_the_report(tmp_path: Path) -> None:
     seen: list[Applied] = []
     with _feed(tmp_path / "report.sqlite", seen) as feed:
-        _until(lambda: _has_read(seen), "the row is applied")
+        await until(lambda: _has_read(seen), 30, "the row is applied")
         assert feed.pid is not None
         for number in (signal.SIGTERM, signal.SIGINT):
             os.kill(feed.pid, number)
-        with pytest.raises(subprocess.TimeoutExpired):
-            subprocess.run(["tail", f"--pid={feed.pid}", "-f", "/dev/null"], timeout=1, check=True)
-        assert feed.alive()
+        feed.stop()
+        assert feed._child is not None
+        assert feed._child.returncode == 0
 
 
-def test_a_feed_that_is_killed_is_not_alive(tmp_path: Path) -> None:
+async def test_a_feed_that_is_killed_is_not_alive(tmp_path: Path) -> None:
     seen: list[Applied] = []
     with _feed(tmp_path / "report.sqlite", seen) as feed:
-        _until(lambda: _has_read(seen), "the row is applied")
+        await until(lambda: _has_read(seen), 30, "the row is applied")
         assert feed.pid is not None
         os.kill(feed.pid, signal.SIGKILL)
-        _until(lambda: not feed.alive(), "the report knows that its feed is gone")
+        await until(lambda: not feed.alive(), 30, "the report knows that its feed is gone")
 
 
-def test_a_report_that_is_killed_takes_its_feed_with_it(tmp_path: Path) -> None:
+async def test_a_report_that_is_killed_takes_its_feed_with_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(_REPORT), *_command(tmp_path / "report.sqlite")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as report:
-        assert report.stdout is not None
-        pid = int(report.stdout.readline())
-        report.kill()
-    _until(lambda: not _is_there(pid), "the feed is gone too")
+    report = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    assert report.stdout is not None
+    pid = int(await report.stdout.readline())
+    assert _is_there(pid)
+    report.kill()
+    await report.wait()
+    await until(lambda: not _is_there(pid), 30, "the feed is gone too")
 
 
-def test_two_feeds_never_write_one_file(tmp_path: Path) -> None:
+async def test_two_feeds_never_write_one_file(tmp_path: Path) -> None:
     first: list[Applied] = []
     second: list[Applied] = []
     store = tmp_path / "report.sqlite"
     with _feed(store, first) as earlier:
-        _until(lambda: _has_read(first), "the first has it")
+        await until(lambda: _has_read(first), 30, "the first has it")
         with _feed(store, second) as later:
             # It waits for the lock, which the kernel lists: `->` is before who waits.
-            _until(lambda: f"FLOCK  ADVISORY  WRITE {later.pid} " in Path("/proc/locks").read_text(), "it waits")
+            await until(
+                lambda: f"FLOCK  ADVISORY  WRITE {later.pid} " in Path("/proc/locks").read_text(), 30, "it waits"
+            )
             assert second == []
             earlier.stop()
-            _until(lambda: _has_read(second), "the second goes on when the first has gone")
+            await until(lambda: _has_read(second), 30, "the second goes on when the first has gone")
