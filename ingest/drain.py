@@ -124,6 +124,8 @@ class Drain:
         if len(has) < len(records) or not self._kafka_answers():
             raise KafkaAway
         await asyncio.to_thread(segments.delete, segment)
+        # The next file may have its name: folders' names are used again, and files are numbered from 1 in each.
+        self._file, self._has = None, set()
         self._ledger.drained += segment.beacons
 
     def _send(
@@ -155,15 +157,30 @@ class Orphans:
         self._segment_bytes = segment_bytes
         self._drain = drain
         self._sign_off = sign_off
+        self._left_alone: set[Path] = set()
 
     async def watch(self) -> None:
         """Look again and again; never returns."""
         while True:
             # Waiting comes first: processes that start together find their folders before an adopter does.
             await asyncio.sleep(_ORPHANS_EVERY_SECONDS)
-            for path in sorted(self._root.iterdir()):
-                if path.is_dir():
+            await self.look()
+
+    async def look(self) -> None:
+        """Adopt every spool folder that nobody owns; what is none is left alone, and said once."""
+        for path in sorted(self._root.iterdir()):
+            try:
+                if await asyncio.to_thread(Folder.is_spool, path):
                     await self._adopt(path)
+                    continue
+                why = "there is more than a spool's files in it, or nothing"
+            except FileNotFoundError:
+                continue  # its owner has taken it away
+            except OSError as error:
+                why = str(error.strerror)
+            if path not in self._left_alone:
+                self._left_alone.add(path)
+                log.warning("folder_left_alone folder=%s why=%s", path.name, why)
 
     async def _adopt(self, path: Path) -> None:
         folder = await asyncio.to_thread(Folder.claim, path)
@@ -174,7 +191,7 @@ class Orphans:
         log.info("orphan_found folder=%s bytes=%d", path.name, segments.bytes())
         await self._drain.empty(segments, _sealed)
         await self._sign_off(folder.ingest_id(""))
-        folder.remove()
+        await asyncio.to_thread(folder.remove)
         log.info("orphan_emptied folder=%s", path.name)
 
 

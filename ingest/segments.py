@@ -6,7 +6,6 @@ import fcntl
 import logging
 import os
 import secrets
-import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,12 +37,29 @@ class Segment:
     beacons: int
 
 
+_OWN = ("id", "id.new", "lock")
+
+
 class Folder:
     """A spool folder that this process alone owns, by a lock that ends with the process."""
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
         self._lock = lock
+
+    @staticmethod
+    def is_spool(path: Path) -> bool:
+        """Tell whether a process that spools made this: there is what one leaves there, and nothing else.
+
+        Raises:
+            OSError: it cannot be looked into.
+        """
+        if not path.is_dir():
+            return False
+        inside = list(path.iterdir())
+        return bool(inside) and all(
+            (one.name in _OWN or one.suffix == ".seg") and one.is_file() and not one.is_symlink() for one in inside
+        )
 
     @staticmethod
     def claim(path: Path) -> Folder | None:
@@ -75,10 +91,18 @@ class Folder:
         return kept.read_text()
 
     def remove(self) -> None:
-        """Delete the folder and give it up."""
-        shutil.rmtree(self.path)
-        sync_folder(self.path.parent)
-        self.release()
+        """Delete the folder, out of which everything was drained, and give it up.
+
+        Raises:
+            OSError: somebody has put something into it meanwhile, which stays.
+        """
+        try:
+            for name in _OWN:
+                (self.path / name).unlink(missing_ok=True)
+            self.path.rmdir()
+            sync_folder(self.path.parent)
+        finally:
+            self.release()
 
     def release(self) -> None:
         """Give the folder up."""
