@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -18,8 +19,11 @@ DIGEST_BYTES = 16
 MARKS_PER_RECORD = 16_000
 _MARKS_VERSION = b"\x01"
 _SESSIONS_VERSION = b"\x02"
-# A state is some 100 bytes, 2 KiB at most by its bounds on looks and segments.
-SESSIONS_PER_RECORD = 2_000
+# Bytes of states after which a record is full. A state is some 100 bytes; by its bounds on looks and segments one
+# of a whole day may have 300,000, and that one more stays below Kafka's 1 MiB too.
+SESSION_BYTES_PER_RECORD = 400_000
+# Of a state beside what it encodes to: digest, time, and how MessagePack frames them.
+_STATE_BYTES = 32
 _LINE_BITS = 16
 # Records with more lines than a place can number are none of ours.
 MAX_LINES = 1 << _LINE_BITS
@@ -137,7 +141,19 @@ def unpack_marks(value: bytes) -> list[Mark]:
     return list(zip(digests, places, times, strict=True))
 
 
-def pack_sessions(sessions: list[SessionState]) -> bytes:
+def session_records(sessions: Sequence[SessionState]) -> Iterator[bytes]:
+    """Yield sessions as the values of as many `seen` records as they need."""
+    begin = size = 0
+    for at, (_, _, state) in enumerate(sessions):
+        size += _STATE_BYTES + len(state)
+        if size >= SESSION_BYTES_PER_RECORD:
+            yield pack_sessions(sessions[begin : at + 1])
+            begin, size = at + 1, 0
+    if begin < len(sessions):
+        yield pack_sessions(sessions[begin:])
+
+
+def pack_sessions(sessions: Sequence[SessionState]) -> bytes:
     """Return sessions as the value of a `seen` record."""
     return _SESSIONS_VERSION + msgspec.msgpack.encode(sessions)
 

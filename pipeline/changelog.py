@@ -23,11 +23,10 @@ from confluent_kafka import (
 
 from pipeline.batch import (
     MARKS_PER_RECORD,
-    SESSIONS_PER_RECORD,
     Batch,
     pack_marks,
-    pack_sessions,
     position_key,
+    session_records,
 )
 from pipeline.deadletter import MAX_LETTER_BYTES
 from pipeline.replay import OnOutside, Replayed, places_to_read
@@ -258,8 +257,7 @@ def read_to_end(
 def _seen_records(batch: Batch) -> Iterator[bytes]:
     for start in range(0, len(batch.marks), MARKS_PER_RECORD):
         yield pack_marks(batch.marks[start : start + MARKS_PER_RECORD])
-    for start in range(0, len(batch.sessions), SESSIONS_PER_RECORD):
-        yield pack_sessions(batch.sessions[start : start + SESSIONS_PER_RECORD])
+    yield from session_records(batch.sessions)
 
 
 def _lost(doing: str, error: KafkaException) -> Lost:

@@ -24,6 +24,8 @@ from pipeline.windows import HOUR_S, PEAK, SLOT_S, Cells, Shape
 # Bits kept per variant: a day of 10 s windows. An event further from the others starts its variant anew.
 MOST_SLOTS = 8640
 MOST_SEGMENTS = 32
+# Of all entries together: who opens a new entry with every beacon must not make a state that Kafka does not take.
+MOST_SEGMENTS_IN_ALL = 256
 MOST_VARIANTS = 64
 _HASH_BYTES = 4
 
@@ -77,7 +79,7 @@ class Session:
     Attributes:
         time_s: of its latest event, Unix seconds.
         variants: its looks.
-        segments: by entry, in order of their start.
+        segments: by entry, the one in play last; each entry's in order of their start.
     """
 
     time_s: int = 0
@@ -121,12 +123,15 @@ def grown(session: Session, event: Event) -> int:
     if event.played < 0 or event.index < 0:
         return 0
     started = event.started if event.started >= 0 else event.time // 1000
-    runs = session.segments.setdefault(event.entry, [])
+    # Taken out and put in at the end: those that nobody plays any more are forgotten first.
+    runs = session.segments[event.entry] = session.segments.pop(event.entry, [])
     run = _segment_of(runs, started, event.index)
     if run is None:
         runs.append(Segment((started, started), (event.index, event.index), event.played))
         runs.sort(key=lambda one: one.started)
         del runs[:-MOST_SEGMENTS]
+        while sum(map(len, session.segments.values())) > MOST_SEGMENTS_IN_ALL:
+            del session.segments[next(iter(session.segments))]
         return event.played
     run.started = (min(run.started[0], started), max(run.started[1], started))
     run.indexes = (min(run.indexes[0], event.index), max(run.indexes[1], event.index))

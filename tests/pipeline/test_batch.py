@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.batch import (
     MARKS_PER_RECORD,
+    SESSION_BYTES_PER_RECORD,
     Mark,
     Position,
     is_position_key,
@@ -17,7 +18,9 @@ from pipeline.batch import (
     pack_marks,
     place_of,
     position_key,
+    session_records,
     unpack_marks,
+    unpack_seen,
 )
 from pipeline.catalog import SETS, WINDOWS
 from pipeline.windows import Shape, row_key
@@ -52,6 +55,16 @@ def test_marks_lie_by_column_little_endian_behind_a_version() -> None:
     assert value == (
         b"\x01" + b"a" * 16 + b"b" * 16 + b"\1" + b"\0" * 7 + b"\3" + b"\0" * 7 + b"\2\0\0\0" + b"\4\0\0\0"
     )
+
+
+@given(sizes=st.lists(st.one_of(st.integers(0, 200), st.integers(100_000, 300_000)), max_size=12))
+def test_sessions_go_into_as_many_records_as_keep_each_below_what_kafka_takes(sizes: list[int]) -> None:
+    sessions = [(number.to_bytes(8, "big"), number, bytes(size)) for number, size in enumerate(sizes)]
+    records = list(session_records(sessions))
+    assert [state for record in records for state in unpack_seen(record)[1]] == sessions
+    assert all(len(record) < SESSION_BYTES_PER_RECORD + 300_100 for record in records)
+    # None is cut earlier than it must be.
+    assert all(len(record) >= SESSION_BYTES_PER_RECORD - 32 * 12 for record in records[:-1])
 
 
 def test_a_full_record_of_marks_stays_well_below_what_kafka_takes() -> None:

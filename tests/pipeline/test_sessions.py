@@ -9,10 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.catalog import METRICS, SETS, WINDOWS, DimensionSet, EventType, Window
-from pipeline.event import Event
+from pipeline.batch import SESSION_BYTES_PER_RECORD
+from pipeline.catalog import METRICS, SETS, WINDOWS, Adds, DimensionSet, EventType, Window
+from pipeline.event import MAX_ENTRY_BYTES, Event
 from pipeline.firsts import Firsts
-from pipeline.sessions import Session, SessionFold, Variant, grown
+from pipeline.sessions import (
+    MOST_SEGMENTS_IN_ALL,
+    MOST_SLOTS,
+    MOST_VARIANTS,
+    Segment,
+    Session,
+    SessionFold,
+    Variant,
+    grown,
+)
 from pipeline.windows import PEAK, RowId, Shape, roll_up
 from tests.examples import some
 
@@ -213,3 +223,31 @@ def test_peaks_are_kept_where_ten_seconds_are(windows: tuple[Window, ...], kept:
     SessionFold(shape, METRICS).fold(Session(), event(0, 1), {}, firsts)
     firsts.roll_up(added, shape)
     assert any(name.startswith(PEAK) for counts in added.values() for name in counts) is kept
+
+
+def test_who_opens_a_new_entry_with_every_beacon_is_kept_within_bounds_and_the_entry_in_play_is_not_forgotten() -> None:
+    session = Session()
+    grown(session, event(0, 0, entry="film", started=100, index=1, played=1_000))
+    for number in range(2_000):
+        grown(session, event(0, 0, entry=f"other-{number}", started=100, index=2 + number, played=1))
+        assert grown(session, event(0, 0, entry="film", started=100, index=9_000 + number, played=2_000 + number)) == (
+            1_000 if number == 0 else 1
+        )
+    assert sum(map(len, session.segments.values())) == MOST_SEGMENTS_IN_ALL
+    assert list(session.segments)[-2:] == ['"other-1999"', '"film"']
+
+
+def test_the_largest_state_of_a_session_fits_into_a_record_that_is_nearly_full() -> None:
+    metrics = sum(metric.adds is Adds.SESSION for metric in METRICS)
+    late = 2**62
+    session = Session(
+        late,
+        [Variant(bytes(4 * 60), late, [1 << MOST_SLOTS - 1] * metrics) for _ in range(MOST_VARIANTS)],
+        # A byte that is no UTF-8 is four characters, and the backslash one more in JSON.
+        {
+            f"{number:04d}" + "\\\\xff" * MAX_ENTRY_BYTES: [Segment((late, late), (late, late), late)]
+            for number in range(MOST_SEGMENTS_IN_ALL)
+        },
+    )
+    assert Session.decoded(session.encoded()) == session
+    assert SESSION_BYTES_PER_RECORD + len(session.encoded()) < 1_000_000
