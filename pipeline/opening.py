@@ -14,7 +14,7 @@ from pipeline.partition import Partition
 from pipeline.replay import OnOutside, Replayed
 from pipeline.rows import Rules
 from pipeline.store import Store, Stored, is_damage
-from pipeline.tail import Tail, Verdict, span_of
+from pipeline.tail import NO_BATCH, Tail, Verdict, span_of
 from pipeline.windows import row_id_of, row_offset
 
 log = logging.getLogger(__name__)
@@ -186,6 +186,13 @@ class _Replay:
 
     def take_seen(self, key: bytes, marks: list[Mark], sessions: list[SessionState]) -> None:
         span = span_of(key)
+        if span == NO_BATCH:
+            # Carried over by a rebuild, from before everything: no batch of this log makes it untrue.
+            self._marks += marks
+            self._sessions += sessions
+            if len(self._marks) + len(self._sessions) >= CHUNK_MARKS:
+                self.write()
+            return
         if span[1] < self._last_span[1]:
             return  # out of a transaction long past: it has been seen
         if key != self._last_key:

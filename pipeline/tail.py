@@ -15,6 +15,8 @@ from pipeline.windows import row_offset
 
 # Only the last batch is judged; torn ones may have come behind it.
 MOST_SEEN = 64
+# The span of what no batch has seen: a rebuild carries marks over from before everything.
+NO_BATCH = (-1, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,13 @@ class Tail:
 def span_of(key: bytes) -> tuple[int, int]:
     """Return the positions before and after the batch whose `seen` records have this key, `previous-offset`.
 
-    Another key is no batch's: a rebuild carries marks over with it, from before everything.
+    Another key is no batch's, and has the span NO_BATCH.
     """
     previous, _, offset = key.rpartition(b"-")
     try:
         return int(previous), int(offset)
     except ValueError:
-        return -1, -1
+        return NO_BATCH
 
 
 def before(position: Position) -> Position:
