@@ -244,8 +244,10 @@ class Owner:
                 log.error("partition %d: retention took beacon records %d to %d", number, wanted, low - 1)
                 owned.partition.skip_to(low)
             else:
-                # The topic was created again, or lost its end: opening finds out which.
-                self._doubt(number, owned, f"offset {wanted} is beyond the end of topic {self._place.topics.beacons}")
+                # The topic was created again (opening refuses), a new leader does not know its end yet (it passes), or
+                # the log has lost its end, which nothing here can mend.
+                topic = self._place.topics.beacons
+                self._doubt(number, owned, f"offset {wanted} is beyond the end of topic {topic}: if it stays, rebuild")
                 continue
             self._fetch.start(number, owned.partition.position + 1)
 
