@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.batch import Batch, is_position_key, pack_marks
+from pipeline.batch import Batch, is_position_key
 from pipeline.changelog import Lost
 from pipeline.opening import Refused, open_partition
 from tests.pipeline.life import RULES, TOPIC_ID, Life, Sent, living, records, truth
@@ -241,24 +241,6 @@ def test_marks_that_retention_took_are_no_reason_to_forget_rows() -> None:
         del life.kafka.logs[TOPICS.seen][:1]
         assert life.partition.position == 11
         assert life.finish()
-
-
-def test_marks_that_a_rebuild_carried_over_hold_at_the_first_opening_and_at_every_later_one() -> None:
-    # Kafka has lost the first twelve beacons; the twelve that follow are their repeats.
-    with living(LOG) as before:
-        before.take(12)
-        batch = before.checkpoint()
-    assert batch is not None
-    with living(LOG) as life:
-        life.first = 12
-        for marks in (batch.marks[:3], batch.marks[3:]):
-            life.kafka.append([(TOPICS.seen, b"carried", pack_marks(marks))])
-        for end in (14, 18, 24):
-            life.take(end - max(0, life.partition.position + 1))
-            life.checkpoint()
-            assert life.partition.committed.ledger["duplicates"] == end - 12
-            life.crash(wiped=True)
-        assert life.finish() == {}
 
 
 def test_a_topic_that_was_created_again_is_refused_and_its_state_kept() -> None:
