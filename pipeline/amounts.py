@@ -69,8 +69,12 @@ def with_numbers(fixed: Counts, numeric: Numeric, values: Values) -> tuple[Count
     extra: Counts | None = None
     for place, parameter, scale, most, adding in numeric:
         text = values[place]
-        number = -1
-        if text is not None and text != "0":
+        if text is None:
+            number = -1
+        elif text == "0":
+            # What nearly all of them say is not parsed.
+            number = 0
+        else:
             number = number_of(text, scale, most)
             if number < 0 and not (scale == 1 and text in _UNKNOWN_NUMBERS):
                 bad += (parameter,)

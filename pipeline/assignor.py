@@ -6,10 +6,7 @@ or were there (measured over 20,000 groups drawn), and gives a third worker noth
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiokafka.cluster import ClusterMetadata
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from faust.assignor import PartitionAssignor
 from faust.assignor.client_assignment import ClientAssignment
 from faust.assignor.partition_assignor import MemberAssignmentMapping, MemberMetadataMapping
@@ -18,22 +15,22 @@ from pipeline.sharing import Share, is_even, shared
 
 
 class Assignor(PartitionAssignor):
-    """Faust's assignor, which speaks with the group as before, and shares as pipeline.sharing says.
+    """Faust's assignor, which speaks with the group as before, and shares as pipeline.sharing says."""
 
-    Attributes:
-        left_uneven: this worker leads the group, and what it shared out last is not even, for want of warm copies.
-    """
+    @property
+    def left_uneven(self) -> bool:
+        """Tell whether this worker leads the group, and what it shared out last is not even, for want of warm copies.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Start as Faust's does: with nothing shared out."""
-        super().__init__(*args, **kwargs)
-        self.left_uneven = False
-        self._leads_uneven = False
+        Kafka gives a worker with WORKER_INSTANCE_ID that restarts what it was told last, and asks nobody to share. So
+        the leader says it with the shares, and knows it after a restart too.
+        """
+        return self._mark in self._topic_groups
 
-    def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
-        """Take what the leader gave, be it this worker or another."""
-        super().on_assignment(assignment)
-        self.left_uneven, self._leads_uneven = self._leads_uneven, False
+    @property
+    def _mark(self) -> str:
+        # Goes where Faust keeps a number by topic, and asks for those of its topics only: no topic is named so, and
+        # a worker that does not know it passes it over. Whose it is, for all are told the same.
+        return f"left uneven by {self._url}"
 
     def _perform_assignment(
         self, cluster: ClusterMetadata, member_metadata: MemberMetadataMapping
@@ -42,7 +39,7 @@ class Assignor(PartitionAssignor):
         self._update_member_urls(told)
         topics = sorted({topic for metadata in member_metadata.values() for topic in metadata.subscription})
         given = {member: ClientAssignment(actives={}, standbys={}) for member in told}
-        self._leads_uneven = False
+        groups = dict.fromkeys(topics, 0)
         for topic in topics:
             before = {
                 member: Share(set(said.assignment.actives.get(topic, ())), set(said.assignment.standbys.get(topic, ())))
@@ -50,8 +47,9 @@ class Assignor(PartitionAssignor):
             }
             partitions = len(cluster.partitions_for_topic(topic) or ())
             after = shared(before, partitions, self.replicas)
-            self._leads_uneven |= not is_even(after)
+            if not is_even(after):
+                groups[self._mark] = 1
             for member, share in after.items():
                 given[member].actives[topic] = sorted(share.counts)
                 given[member].standbys[topic] = sorted(share.copies)
-        return self._protocol_assignments(given, {}, {}, dict.fromkeys(topics, 0))
+        return self._protocol_assignments(given, {}, {}, groups)

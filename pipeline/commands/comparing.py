@@ -61,6 +61,12 @@ def wanted_rows(
     }
 
 
+def still_kept(rows: Mapping[Place, Counts], rules: Rules, now_s: float) -> dict[Place, Counts]:
+    """Return the rows whose retention is not over at `now_s`, Unix seconds."""
+    windows = rules.shape.windows
+    return {place: counts for place, counts in rows.items() if not is_expired(windows[place[1][0]], place[1][2], now_s)}
+
+
 def _with_sketches(counts: Counts, seen: Seen, found: Counts) -> Counts:
     counted: Counts = {}
     for name, hashes in seen.items():

@@ -128,8 +128,7 @@ class Recount:
                 # How far a segment has played before, may lie before the range: every session is followed.
                 grew = grown(self._sessions.setdefault(event.session, Session()), event)
                 amounts = {**amounts, self._watched: grew} if grew else amounts
-            if amounts or event.session:
-                self._add(seconds, event, amounts)
+            self._add(seconds, event, amounts)
 
     def _reject(self, reason: Reason, beacons: int = 1) -> None:
         self.outcomes["rejected"] += beacons
@@ -139,7 +138,10 @@ class Recount:
         shape, range_ = self.rules.shape, self.range
         if not range_.begin <= seconds < range_.end or range_.partner not in (None, event.partner):
             return
-        seen_as = tuple(metric.name for metric in self._by_session if not metric.types or event.type in metric.types)
+        seen_as = self._seen_as(event)
+        if not amounts and not seen_as:
+            # Nothing that this line counts: it begins no row, and none goes off the bound of a set.
+            return
         for index, window in enumerate(shape.windows):
             start = seconds - seconds % window.seconds
             if start < range_.begin or start + window.seconds > range_.end:
@@ -154,8 +156,14 @@ class Recount:
                 counts = cell[0]
                 for name, amount in amounts.items():
                     counts[name] = counts.get(name, 0) + amount
-                if event.session:
+                if seen_as:
                     self._sight(event, with_peaks if keeps_peaks else without, cell, keeps_sketches)
+
+    def _seen_as(self, event: Event) -> tuple[str, ...]:
+        """Return the metrics that count an event's session."""
+        if not event.session:
+            return ()
+        return tuple(metric.name for metric in self._by_session if not metric.types or event.type in metric.types)
 
     def _bits_of(self, names: tuple[str, ...]) -> Bits:
         """Return the names, each with a bit of its own, and all the bits."""

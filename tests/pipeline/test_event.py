@@ -231,6 +231,16 @@ def test_a_number_is_added_or_metered(text: str) -> None:
     assert event.bad in ((), ("bufferTime",)) and event.amounts["views"] == 1
 
 
+@pytest.mark.parametrize(
+    ("position", "before"), [(None, 1), ("1", 1), ("3", 1), ("-1", 1), ("2", 0), ("0", 0), ("00", 0), ("0.0", 0)]
+)
+def test_an_error_is_before_the_start_where_its_position_is_absent_or_says_so(
+    position: str | None, before: int
+) -> None:
+    said = {} if position is None else {"errorPosition": position}
+    assert event_of(changed(eventType="98", **said)).amounts.get("errorsBeforeStart", 0) == before
+
+
 def test_amounts_are_not_shared_between_an_event_with_a_number_and_its_like() -> None:
     event_of(changed(eventType="99", bufferTime="5"))
     assert event_of(changed(eventType="99")).amounts == {"views": 1}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from faust.assignor import PartitionAssignor
 from faust.assignor.client_assignment import ClientAssignment, ClientMetadata
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,10 +108,13 @@ def test_what_a_loss_leaves_uneven_is_even_when_asked_again_with_warm_copies() -
     assert (_loads(again), is_even(again)) == ([4, 4], True)
 
 
-def _assignor() -> Assignor:
-    conf = SimpleNamespace(canonical_url="http://w")
-    app: Any = SimpleNamespace(tables=SimpleNamespace(changelog_topics=set(), data={}), conf=conf, tracer=None)
-    return Assignor(app, replicas=1)
+def _app(url: str) -> Any:
+    tables = SimpleNamespace(changelog_topics=set(), data={})
+    return SimpleNamespace(tables=tables, conf=SimpleNamespace(canonical_url=url), tracer=None)
+
+
+def _assignor(url: str = "http://w") -> Assignor:
+    return Assignor(_app(url), replicas=1)
 
 
 def _member(topics: list[str], url: str, counts: list[int], copies: list[int]) -> ConsumerProtocolMemberMetadata:
@@ -122,24 +126,48 @@ def _member(topics: list[str], url: str, counts: list[int], copies: list[int]) -
 _cluster: Any = SimpleNamespace(partitions_for_topic=lambda topic: {0, 1, 2, 3} if topic == "beacons" else None)
 
 
-def test_only_who_shared_out_last_and_unevenly_knows_that_it_is_to_be_shared_again() -> None:
-    def told(assignor: Assignor, copies: list[int]) -> Any:
-        members = {
-            "a": _member(["beacons"], "http://w", [0], copies),
-            "b": _member(["beacons"], "http://b", [1], []),
-        }
-        return assignor._perform_assignment(_cluster, members)["a"]
+def _told(leader: Assignor, copies: list[int]) -> Any:
+    """Return what a leader tells two workers, of which one was lost: uneven where the other has no copies."""
+    return leader._perform_assignment(
+        _cluster,
+        {"a": _member(["beacons"], "http://w", [0], copies), "b": _member(["beacons"], "http://b", [1], [])},
+    )
 
-    leader, follower = _assignor(), _assignor()
-    uneven = told(leader, [2, 3])
-    leader.on_assignment(uneven)
-    follower.on_assignment(uneven)
+
+def test_only_who_shared_out_last_and_unevenly_knows_that_it_is_to_be_shared_again() -> None:
+    leader, follower = _assignor(), _assignor("http://b")
+    assert not leader.left_uneven
+    uneven = _told(leader, [2, 3])
+    leader.on_assignment(uneven["a"])
+    follower.on_assignment(uneven["b"])
     assert (leader.left_uneven, follower.left_uneven) == (True, False)
-    leader.on_assignment(told(leader, []))
+    leader.on_assignment(_told(leader, [])["a"])
     assert not leader.left_uneven
-    leader.on_assignment(told(leader, [2, 3]))
-    leader.on_assignment(uneven)  # Another leads now: it is that one's to share again.
+    leader.on_assignment(uneven["a"])
+    leader.on_assignment(_told(follower, [2, 3])["a"])  # Another leads now: it is that one's to share again.
     assert not leader.left_uneven
+
+
+def test_a_leader_that_restarts_within_its_session_still_knows_that_it_is_to_be_shared_again() -> None:
+    uneven = _told(_assignor(), [2, 3])
+    # Kafka tells it what it was told before, and asks nobody to share.
+    restarted = _assignor()
+    restarted.on_assignment(uneven["a"])
+    assert restarted.left_uneven
+
+
+def test_a_worker_that_does_not_know_of_sharing_again_reads_and_says_the_same_as_before() -> None:
+    uneven = _told(_assignor(), [2, 3])
+    older = PartitionAssignor(_app("http://b"), replicas=1)
+    older.on_assignment(uneven["b"])
+    assert older.assigned_actives() == {("beacons", 1)}
+    assert older.group_for_topic("beacons") == 0
+    # And a leader reads what such a worker says when it joins again.
+    members = {"a": _member(["beacons"], "http://w", [0, 2, 3], []), "b": older.metadata({"beacons"})}
+    told = _assignor()._perform_assignment(_cluster, members)
+    assert dict(told["a"].assignment)["beacons"] != dict(uneven["a"].assignment)["beacons"]
+    older.on_assignment(told["b"])
+    assert len(older.assigned_actives()) == 2
 
 
 @pytest.mark.parametrize("topics", [["beacons"], ["beacons", "another"]])

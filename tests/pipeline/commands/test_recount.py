@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,20 +67,26 @@ LINES = st.builds(
 RECORDS = st.lists(st.lists(st.one_of(LINES, st.just(b"{")), min_size=1, max_size=6).map(b"\n".join), max_size=12)
 
 
+def few(*metrics: str) -> Rules:
+    return replace(RULES, metrics=tuple(metric for metric in METRICS if metric.name in metrics))
+
+
+# The second and the third count nothing of many an event.
+@pytest.mark.parametrize("rules", [RULES, few("plays", "watchedTime"), few("audience")], ids=["all", "few", "one"])
 @settings(max_examples=some(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=RECORDS)
 def test_it_finds_the_rows_and_the_ledger_that_the_worker_writes(
-    records: list[bytes], tmp_path_factory: pytest.TempPathFactory
+    records: list[bytes], rules: Rules, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    store = Store(tmp_path_factory.mktemp("store"), RULES.dedupe_horizon_s)
-    partition = Partition(5, store, RULES, Position())
+    store = Store(tmp_path_factory.mktemp("store"), rules.dedupe_horizon_s)
+    partition = Partition(5, store, rules, Position())
     partition.take(list(enumerate(records)))
     batch, _ = partition.prepare("topic", START)
-    recount = Recount(RULES, ALL)
+    recount = Recount(rules, ALL)
     for record in records:
         recount.take(record)
     now_s = {5: batch.position.time / 1000}
-    found = found_rows(dict(batch.rows), RULES, ALL, now_s)
+    found = found_rows(dict(batch.rows), rules, ALL, now_s)
     store.close()
     assert differences(wanted_rows({5: recount}, now_s, found), found) == []
     assert {place for place, row in found.items() if "sketch.sessions" in row} == {
@@ -170,6 +177,15 @@ def test_a_sketch_that_is_wrong_is_told_and_one_that_was_never_begun_is_none() -
         rows: dict[tuple[int, RowId], Counts] = {place: {**counts, **found}}
         wrong = differences(wanted_rows({0: recount}, {}, rows), rows)
         assert [one.must_be["sketch.sessions"] for one in wrong if one.place == place] == told
+
+
+def test_an_event_that_no_chosen_metric_counts_has_no_row_and_takes_no_place_under_the_bound() -> None:
+    recount = Recount(few("plays", "watchedTime"), ALL)
+    recount.take(b"\n".join(line(n, 0, 1, "7", n, "s", n) for n in range(3)))
+    assert recount.rows == {}
+    recount.take(line(3, 0, 3, "7", 3, "s", 3))
+    entries = {row_id[3][1]: counts for row_id, counts in recount.rows.items() if row_id[:2] == (0, 1)}
+    assert entries == {'"1_e3"': {"plays": 1}}
 
 
 def test_more_entries_than_the_bound_share_one_row(tmp_path: Path) -> None:
