@@ -135,7 +135,7 @@ class Feed:
             waiting += self._source.poll()
             ready, waiting = whole_checkpoints(waiting)
             if len(waiting) > LARGEST_CHECKPOINT:
-                ready, waiting = waiting, []
+                ready, waiting = ready + waiting, []
             if ready:
                 self._apply(ready)
             if not caught_up and self._source.caught_up():
