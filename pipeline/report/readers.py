@@ -100,7 +100,7 @@ class Readers:
                 found = connection.execute(statement.text, statement.values).fetchall()
             finally:
                 connection.execute("ROLLBACK")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             if time.monotonic() > end:
                 raise too_large(
                     f"No answer within {self._deadline:g} s: ask for a shorter range or a longer window."

@@ -38,7 +38,7 @@ async def begin_again(stage: Stage, topic: str, log: list[Record]) -> None:
         raise StartAgain("the topic is another one now")
 
     source.poll = doubt  # type: ignore[method-assign]
-    await stage.until(lambda: desk.applied and desk.applied.generation > generation and desk.applied.caught_up)
+    await stage.until(lambda: desk.applied and desk.applied.generation > generation and desk.ready())
 
 
 async def test_what_was_counted_in_the_file_before_is_promised_of_the_new_one_when_it_is_in_there(
