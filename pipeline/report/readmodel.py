@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +73,10 @@ def _other_topic(identity: Identity, meta: dict[str, str], stored: dict[int, int
 class ReadModel:
     """The one writer of the file. Not for several threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        """Prepare; `clock` gives Unix seconds of now."""
         self.path = path
+        self._clock = clock
         self.revision = 0
         self.positions: dict[int, Position] = {}
         self.next_offsets: dict[int, int] = {}
@@ -195,8 +199,12 @@ class ReadModel:
         connection.executemany(table.delete(), ended)
 
     def expire(self) -> int:
-        """Drop rows whose retention is long over by the newest beacon's time; return how many."""
-        newest = max((p.time for p in self.positions.values()), default=0) // 1000
+        """Drop rows whose retention is long over; return how many.
+
+        By the newest beacon's time as far as this machine's clock agrees: one clock that is ahead, here or at an
+        ingest, ends nothing early.
+        """
+        newest = min(int(self._clock()), max((p.time for p in self.positions.values()), default=0) // 1000)
         connection = self._open()
         dropped = 0
         for table in TABLES.values():
