@@ -57,7 +57,8 @@ class Events:
         entry, applied = await self._number(cell, caller)
         # Only what the rows include: then both numbers speak of the same beacons.
         counted = {part: one.offset for part, one in applied.positions.items()}
-        stretch = Stretch((cell.start - cell.before) * 1000, (cell.end + cell.after) * 1000, counted, self.most)
+        newest = {part: one.time for part, one in applied.positions.items()}
+        stretch = Stretch((cell.start - cell.before) * 1000, (cell.end + cell.after) * 1000, counted, self.most, newest)
         behind = Behind(cell, self.told, self.enrichment)
         looked = await self.scans.look(caller.key, stretch, behind.take)
         # Clocks differ: what came by a clock that is ahead of ours is looked at too, but nobody is told of the future.

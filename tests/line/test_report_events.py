@@ -60,6 +60,8 @@ async def test_the_beacons_of_a_number_add_up_to_it(tmp_path: Path) -> None:
         ]
         assert found["lookedAt"] == {"from": T - 60, "to": T + 660, "cut": [], "records": 4, "beacons": 4}
         assert "192.0.2" not in answer.text
+        assert stage.beacons.stretch is not None
+        assert (stage.beacons.stretch.counted, stage.beacons.stretch.newest) == ({0: 3}, {0: T * 1000})
         future = await stage.json(PLAYS.replace(str(T), str(T + 4980)))
         assert future["lookedAt"]["to"] == T + 5000
 
