@@ -88,6 +88,10 @@ class Counted:
         if len(self._open) > MOST_QUESTIONS:
             self._open = deque([*list(self._open)[:-1:2], asked])
 
+    def forget(self) -> None:
+        """Take back what was promised: the rows that it spoke of are being read anew."""
+        self.through = None
+
     def answer(self, positions: Mapping[int, Position]) -> int | None:
         """Take the newest question that these positions answer, and return countedThrough."""
         for index in range(len(self._open) - 1, -1, -1):

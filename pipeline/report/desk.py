@@ -25,6 +25,8 @@ from pipeline.report.sql import Statement
 from pipeline.report.words import PARTNER, Format
 
 Key = tuple[str, int, int]
+# Which question, of which generation and revision: revisions repeat in a new file.
+Reading = tuple[Key, int, int]
 
 
 class Asks(Protocol):
@@ -117,7 +119,7 @@ class Desk:
     _revisions: Revisions = field(default_factory=Revisions)
     _entries: OrderedDict[Key, Entry] = field(default_factory=OrderedDict)
     _bytes: int = 0
-    _under_way: dict[tuple[str, int, int, int], asyncio.Task[Entry]] = field(default_factory=dict)
+    _under_way: dict[Reading, asyncio.Task[Entry]] = field(default_factory=dict)
     _gates: dict[str, Gate] = field(default_factory=dict)
 
     def on_applied(self, applied: Applied) -> None:
@@ -126,6 +128,8 @@ class Desk:
             self._revisions = Revisions()
             self._entries.clear()
             self._bytes = 0
+            if not applied.complete:
+                self.counted.forget()
         self.applied = applied
         self._revisions.note(applied.blocks, applied.revision)
         self.counts.rows += applied.rows
@@ -196,28 +200,30 @@ class Desk:
 
         Only of one revision: who asks later may be promised more than an earlier reading holds.
         """
-        revision = self.applied.revision if self.applied else 0
-        name = (query.shape.key, query.since, query.until, revision)
+        applied = self.applied
+        if applied is None or not applied.complete:
+            raise Refused(NOT_YET)
+        name = ((query.shape.key, query.since, query.until), applied.generation, applied.revision)
         task = self._under_way.get(name)
         if task is None:
             self.counts.misses += 1
-            task = asyncio.create_task(self._ask(query, key))
+            task = asyncio.create_task(self._ask(query, key, applied))
             self._under_way[name] = task
             task.add_done_callback(lambda done: self._over(name, done))
         return await asyncio.shield(task)
 
-    def _over(self, name: tuple[str, int, int, int], done: asyncio.Task[Entry]) -> None:
+    def _over(self, name: Reading, done: asyncio.Task[Entry]) -> None:
         self._under_way.pop(name, None)
         # All who asked may be gone by now: a refusal that nobody hears is no fault.
         if not done.cancelled():
             done.exception()
 
-    async def _ask(self, query: Query, key: str) -> Entry:
-        applied = self.applied
-        if applied is None or not applied.complete:
-            raise Refused(NOT_YET)
+    async def _ask(self, query: Query, key: str, applied: Applied) -> Entry:
         statement = sql.statement(query)
         read = await self._in_turn(statement, applied.generation, key)
+        if self.applied is None or self.applied.generation != applied.generation:
+            # Built again while this waited: it may have read the new file, and the promise is of the old one.
+            raise Refused(NOT_YET)
         content = await asyncio.to_thread(self._content, query, read)
         since = statement.before[0] if statement.before else query.since
         partners: tuple[str | None, ...] = dict(query.shape.filters).get(PARTNER, (None,))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +17,16 @@ from pipeline.report.auth import Caller
 from pipeline.report.behind import Behind, Told
 from pipeline.report.cell import Cell, parse_cell, query_of
 from pipeline.report.desk import Desk, Entry
+from pipeline.report.feed import Applied
+from pipeline.report.problem import Refused
+from pipeline.report.readers import NOT_YET
 from pipeline.report.routes import json_answer
 from pipeline.report.scan import Looked, Scans, Stretch
+
+# A checkpoint may come between a number and its positions, each time anew.
+TRIES = 10
+# The word of a checkpoint is some milliseconds behind it.
+CHANGE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +54,38 @@ class Events:
         rates = self.access.take(caller)
         now = int(self.desk.clock())
         cell = parse_cell(request.rel_url.raw_query_string, caller.partner, now)
-        entry = await self.desk.answer(query_of(cell), caller.key)
-        applied = self.desk.applied
+        entry, applied = await self._number(cell, caller)
         # Only what the rows include: then both numbers speak of the same beacons.
-        counted = {part: one.offset for part, one in applied.positions.items()} if applied else {}
-        stretch = Stretch((cell.start - cell.before) * 1000, (cell.end + cell.after) * 1000, counted, self.most)
+        counted = {part: one.offset for part, one in applied.positions.items()}
+        newest = {part: one.time for part, one in applied.positions.items()}
+        stretch = Stretch((cell.start - cell.before) * 1000, (cell.end + cell.after) * 1000, counted, self.most, newest)
         behind = Behind(cell, self.told, self.enrichment)
         looked = await self.scans.look(caller.key, stretch, behind.take)
         # Clocks differ: what came by a clock that is ahead of ours is looked at too, but nobody is told of the future.
         looked.through_ms = max(looked.from_ms, min(looked.through_ms, now * 1000))
         return json_answer(_content(cell, entry, behind, looked, caller), **rates)
+
+    async def _number(self, cell: Cell, caller: Caller) -> tuple[Entry, Applied]:
+        """Return the report's number, and the state of the store that it is of.
+
+        Raises:
+            Refused: the store moved on at every try.
+        """
+        for _ in range(TRIES):
+            entry = await self.desk.answer(query_of(cell), caller.key)
+            applied = self.desk.applied
+            if applied is not None and applied.generation == entry.generation:
+                if applied.revision == entry.revision:
+                    return entry, applied
+                if applied.revision < entry.revision:
+                    # It was read before the word of what was written came.
+                    await self._change()
+        raise Refused(NOT_YET)
+
+    async def _change(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CHANGE_SECONDS):
+                await self.desk.changed.wait()
 
 
 def _content(cell: Cell, entry: Entry, behind: Behind, looked: Looked, caller: Caller) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.report.readmodel import Identity, ReadModel
+from pipeline.report.readmodel import Identity, ReadModel, is_damage
 from pipeline.report.record import Batch, Position, Record, fold, whole_checkpoints
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ class Feed:
         self._on_applied = on_applied
         self._stopping = threading.Event()
         self._generation = 0
+        self._quiet_until = 0.0
         self._thread = threading.Thread(target=self._run, name="report-feed", daemon=True)
 
     def start(self) -> None:
@@ -107,20 +108,27 @@ class Feed:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        # While Kafka is away, what was counted before is still there to be read.
-        if self._model.open_as_it_is():
-            self._announce(Batch())
-        quiet_until = 0.0
+        self._in_doubt_of(self._show)
         while not self._stopping.is_set():
-            try:
-                self._carry()
-            except (StartAgain, sqlite3.Error) as doubt:
-                if time.monotonic() > quiet_until:
-                    log.warning("counts are not read on, trying again from the stored offsets: %s", doubt)
-                    quiet_until = time.monotonic() + SAY_AGAIN_SECONDS
+            self._in_doubt_of(self._carry)
             self._stopping.wait(PAUSE_SECONDS)
         self._source.close()
         self._model.close()
+
+    def _in_doubt_of(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (StartAgain, sqlite3.Error) as doubt:
+            if is_damage(doubt):
+                self._model.distrust(doubt)
+            if time.monotonic() > self._quiet_until:
+                log.warning("counts are not read on, trying again from the stored offsets: %s", doubt)
+                self._quiet_until = time.monotonic() + SAY_AGAIN_SECONDS
+
+    def _show(self) -> None:
+        """Show what was counted before: while Kafka is away, it is still there to be read."""
+        if self._model.open_as_it_is():
+            self._announce(Batch())
 
     def _carry(self) -> None:
         """Open the file and carry records into it until told to stop or in doubt."""
@@ -135,7 +143,7 @@ class Feed:
             waiting += self._source.poll()
             ready, waiting = whole_checkpoints(waiting)
             if len(waiting) > LARGEST_CHECKPOINT:
-                ready, waiting = waiting, []
+                ready, waiting = ready + waiting, []
             if ready:
                 self._apply(ready)
             if not caught_up and self._source.caught_up():

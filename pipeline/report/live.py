@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from pipeline.report import answer
 from pipeline.report.desk import Desk, Entry
 from pipeline.report.problem import Refused
 from pipeline.report.query import Asked, Query
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 RowName = tuple[Any, ...]
@@ -65,6 +68,7 @@ class Channel:
         head: what it covers, as JSON.
         turn: grows when there is something to send.
         failed: why the question cannot be answered any more.
+        cut: it ended by a fault of ours: readers are let go, so that they come back.
     """
 
     asked: Asked
@@ -75,6 +79,7 @@ class Channel:
     readers: int = 0
     turn: int = 0
     failed: Refused | None = None
+    cut: bool = False
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     versions: deque[Version] = field(default_factory=lambda: deque(maxlen=MOST_VERSIONS))
     task: asyncio.Task[None] | None = None
@@ -161,9 +166,14 @@ class Live:
         channel.readers -= 1
         self.readers -= 1
         if channel.readers == 0:
-            self._channels.pop(channel.asked, None)
+            self._forget(channel)
             if channel.task is not None:
                 channel.task.cancel()
+
+    def _forget(self, channel: Channel) -> None:
+        # A channel that was cut may have a successor by now.
+        if self._channels.get(channel.asked) is channel:
+            del self._channels[channel.asked]
 
     async def _now(self, asked: Asked) -> tuple[Query, Entry, bytes]:
         query = asked.at(int(self._desk.clock()))
@@ -182,6 +192,12 @@ class Live:
                 if refused.problem.status not in (429, 503):
                     channel.fail(refused)
                     return
+            except Exception:
+                log.exception("a live answer has ended by a fault")
+                self._forget(channel)
+                channel.cut = True
+                channel.wake()
+                return
             await asyncio.sleep(self._every)
             await changed.wait()
 

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from pipeline.report.problem import Refused, bad_value, unknown_word
 
+# No instant is asked for from here on, in 2286: Unix seconds are ten digits at most, and local times have years.
+BEYOND = 10_000_000_000
 _RELATIVE = re.compile(r"now(?:-(\d{1,6})([smhdw]))?(?:/([hd]))?", re.ASCII)
 _SECONDS = re.compile(r"\d{1,10}", re.ASCII)
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(?::(\d\d)(?:\.\d{1,6})?)?(?:(Z)|([+\- ])(\d\d:\d\d))?)?", re.ASCII)
@@ -122,7 +124,7 @@ def _iso_seconds(parameter: str, text: str, iso: re.Match[str], tz: ZoneInfo) ->
         seconds = (found if end else found.replace(tzinfo=tz)).timestamp()
     except (ValueError, OverflowError) as error:
         raise _unreadable(parameter, text) from error
-    if not 0 <= seconds < 10_000_000_000:
+    if not 0 <= seconds < BEYOND:
         raise _unreadable(parameter, text)
     return int(seconds)
 

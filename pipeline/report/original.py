@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.report.moment import FixedZone
+from pipeline.report.moment import BEYOND, FixedZone
 from pipeline.report.original_window import Wanted, window_of
 from pipeline.report.original_words import DIMENSION, FIELDS, MEASURE, TIMES, Wrong, invalid
 from pipeline.report.problem import NOTHING, Refused
@@ -114,8 +114,8 @@ def _instant(field: str, said: Any, zone: FixedZone) -> int:
         at = int(datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp()) - zone.seconds
     except ValueError as error:
         raise invalid(field, f"{field} must be a time like 11/23/2026 10:00 (MM/dd/yyyy HH:mm).") from error
-    if at < 0:
-        raise invalid(field, f"{field} must not be before 1970.")
+    if not 0 <= at < BEYOND:
+        raise invalid(field, f"{field} must be from 1970 to 2286.")
     return at
 
 

@@ -96,18 +96,21 @@ class Readers:
             connection.set_progress_handler(lambda: time.monotonic() > end, STEPS)
             connection.execute("BEGIN")
             try:
-                meta = connection.execute("SELECT value FROM meta WHERE name = 'revision'").fetchone()
+                meta = dict(connection.execute("SELECT name, value FROM meta"))
                 found = connection.execute(statement.text, statement.values).fetchall()
             finally:
                 connection.execute("ROLLBACK")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             if time.monotonic() > end:
                 raise too_large(
                     f"No answer within {self._deadline:g} s: ask for a shorter range or a longer window."
                 ) from error
             log.error("the read model cannot be read: %s", error)
             raise Refused(NOT_YET) from error
-        return Read(int(meta[0]), table_of(statement, found))
+        if not meta["complete"]:
+            # Another file than was asked for: the word that it is built again is still on its way.
+            raise Refused(NOT_YET)
+        return Read(int(meta["revision"]), table_of(statement, found))
 
     def close(self) -> None:
         """Let running statements end, then stop."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +32,17 @@ class Identity:
 
     topic: str
     ends: dict[int, int]
+
+
+def is_damage(error: Exception) -> bool:
+    """Tell whether an error says that the file is damaged; any other may pass, and the file is as good as before."""
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _code(error: Exception) -> int:
+    """Return what SQLite says is wrong, without the details; SQLITE_OK where it says nothing."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -60,24 +73,34 @@ def _other_topic(identity: Identity, meta: dict[str, str], stored: dict[int, int
 class ReadModel:
     """The one writer of the file. Not for several threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        """Prepare; `clock` gives Unix seconds of now."""
         self.path = path
+        self._clock = clock
         self.revision = 0
         self.positions: dict[int, Position] = {}
         self.next_offsets: dict[int, int] = {}
         self.complete = False
+        self._distrusted: str | None = None
         self._connection: sqlite3.Connection | None = None
 
     def open_as_it_is(self) -> bool:
-        """Open the file before Kafka was asked about it; tell whether it holds a whole reading."""
+        """Open the file before Kafka was asked about it; tell whether it holds a whole reading.
+
+        Raises:
+            sqlite3.OperationalError: it cannot be read now.
+        """
         if not self.path.exists() or self._doubt(None) is not None:
             self.close()
             return False
-        self._load()
         return self.complete
 
     def open(self, identity: Identity) -> None:
-        """Open the file and go on where it was, or begin an empty one where it does not fit."""
+        """Open the file and go on where it was, or begin an empty one where it does not fit.
+
+        Raises:
+            sqlite3.OperationalError: it cannot be read now.
+        """
         self.close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         doubt = self._doubt(identity)
@@ -86,21 +109,31 @@ class ReadModel:
             self.close()
             remove(self.path)
             self._create(identity)
-        self._load()
+
+    def distrust(self, damage: Exception) -> None:
+        """Build the file again when it is opened next: until Kafka can be asked, it is better than nothing."""
+        self._distrusted = f"the file is damaged ({damage})"
 
     def _doubt(self, identity: Identity | None) -> str | None:
         """Return why the file cannot be gone on with, or None."""
         if not self.path.exists():
             return "no file"
+        if self._distrusted is not None:
+            return self._distrusted
         try:
             self._connection = connect(self.path)
             meta = dict(self._connection.execute("SELECT name, value FROM meta"))
-            stored = dict(self._connection.execute("SELECT part, next FROM progress"))
+            if meta.get("schema") != version():
+                return "another catalog"
+            self._load()
         except sqlite3.DatabaseError as error:
+            # A table that is not there makes it another file; a disk that fails, or has no room, does not.
+            if not is_damage(error) and _code(error) != sqlite3.SQLITE_ERROR:
+                raise
             return f"the file cannot be read ({error})"
-        if meta.get("schema") != version():
-            return "another catalog"
-        return None if identity is None else _other_topic(identity, meta, stored)
+        except (KeyError, ValueError) as error:
+            return f"the file says what it cannot ({error!r})"
+        return None if identity is None else _other_topic(identity, meta, self.next_offsets)
 
     def _create(self, identity: Identity) -> None:
         self._connection = connect(self.path)
@@ -110,6 +143,8 @@ class ReadModel:
         meta = {"schema": version(), "topic": identity.topic, "revision": "0", "complete": ""}
         self._connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         self._connection.execute("COMMIT")
+        self._distrusted = None
+        self._load()
 
     def _load(self) -> None:
         connection = self._open()
@@ -164,8 +199,12 @@ class ReadModel:
         connection.executemany(table.delete(), ended)
 
     def expire(self) -> int:
-        """Drop rows whose retention is long over by the newest beacon's time; return how many."""
-        newest = max((p.time for p in self.positions.values()), default=0) // 1000
+        """Drop rows whose retention is long over; return how many.
+
+        By the newest beacon's time as far as this machine's clock agrees: one clock that is ahead, here or at an
+        ingest, ends nothing early.
+        """
+        newest = min(int(self._clock()), max((p.time for p in self.positions.values()), default=0) // 1000)
         connection = self._open()
         dropped = 0
         for table in TABLES.values():

@@ -89,7 +89,7 @@ class Batch:
         self.next_offsets[record.partition] = record.offset + 1
         try:
             if is_position(record):
-                partition = int(orjson.loads(record.key)["position"])
+                partition = _held(orjson.loads(record.key)["position"])
                 self._add_position(partition, None if record.value is None else orjson.loads(record.value))
             else:
                 self._add_row(*_row_of(record.key), record.value)
@@ -100,9 +100,9 @@ class Batch:
         if value is None:
             self.positions.pop(partition, None)
             return
-        ledger = {str(name): int(count) for name, count in value.get("ledger", {}).items()}
+        ledger = {str(name): _held(count) for name, count in value.get("ledger", {}).items()}
         topic = str(value.get("topic", ""))
-        self.positions[partition] = Position(partition, int(value["offset"]), int(value["time"]), ledger, topic)
+        self.positions[partition] = Position(partition, _held(value["offset"]), _held(value["time"]), ledger, topic)
 
     def _add_row(self, table: Table, row_key: RowKey, value: bytes | None) -> None:
         values = None if value is None else _values(value, table)
@@ -110,6 +110,18 @@ class Batch:
         if rows is None:
             rows = self.rows[table] = {}
         rows[row_key] = values
+
+
+def _held(number: Any) -> int:
+    """Return a number that SQLite can hold.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    held = int(number)
+    if abs(held) > LARGEST:
+        raise ValueError
+    return held
 
 
 @lru_cache(_KNOWN_KEYS)
@@ -121,11 +133,11 @@ def _row_of(key: bytes) -> tuple[Table, RowKey]:
     """
     named: dict[str, Any] = orjson.loads(key)
     table = TABLES[named["set"], named["window"]]
-    start: int = named["start"]
+    start = _held(named["start"])
     dimensions = tuple(map(named.__getitem__, table.dimensions))
     if {*map(type, dimensions)} != _TEXTS:
         raise ValueError
-    return table, (start // table.block * table.block, *dimensions, start, int(named["partition"]))
+    return table, (_held(start // table.block * table.block), *dimensions, start, _held(named["partition"]))
 
 
 def _values(value: bytes, table: Table) -> RowValues:

@@ -9,8 +9,11 @@ from collections.abc import Iterable
 Block = tuple[str, str, int]
 Place = tuple[str | None, str]
 
+# Of a place.
 MOST_BLOCKS = 2000
 MOST_PLACES = 50_000
+# Of all places together: some 60 MB.
+MOST_IN_ALL = 500_000
 
 
 class Revisions:
@@ -20,25 +23,30 @@ class Revisions:
         self._floor = 0
         self._floors: dict[Place, int] = {}
         self._changed: dict[Place, OrderedDict[int, int]] = {}
+        self._in_all = 0
 
     def note(self, blocks: Iterable[Block], revision: int) -> None:
         """Remember that these blocks changed."""
         for partner, window, block in blocks:
             self._note((partner, window), block, revision)
             self._note((None, window), block, revision)
+        if len(self._changed) > MOST_PLACES or self._in_all > MOST_IN_ALL:
+            # Every answer of before counts as old once: rarer and simpler than to find out which blocks are oldest.
+            self._changed.clear()
+            self._floors.clear()
+            self._in_all = 0
+            self._floor = revision
 
     def _note(self, place: Place, block: int, revision: int) -> None:
         changed = self._changed.get(place)
         if changed is None:
-            if len(self._changed) >= MOST_PLACES:
-                self._changed.clear()
-                self._floors.clear()
-                self._floor = revision
-            changed = self._changed.setdefault(place, OrderedDict())
+            changed = self._changed[place] = OrderedDict()
+        before = len(changed)
         changed[block] = revision
         changed.move_to_end(block)
         if len(changed) > MOST_BLOCKS:
             _, self._floors[place] = changed.popitem(last=False)
+        self._in_all += len(changed) - before
 
     def changed_since(
         self, revision: int, partners: tuple[str | None, ...], window: str, since: int, until: int

@@ -58,12 +58,14 @@ class Stretch:
         since_ms, until_ms: records that Kafka took in at such a time, Unix ms.
         counted: per partition the last offset that the rows include; what lies behind is not looked at.
         most: beacons read, shared evenly by the partitions.
+        newest: per partition the time of its newest beacon; one that lies before the stretch has lost nothing of it.
     """
 
     since_ms: int
     until_ms: int
     counted: Mapping[int, int]
     most: int
+    newest: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -140,7 +142,7 @@ class KafkaBeacons:
             stop_at = min(end[part], stretch.counted.get(part, -1) + 1)
             if begin[part] < stop_at:
                 ranges[part] = (begin[part], stop_at)
-            if 0 < first[part] == begin[part]:
+            if 0 < first[part] == begin[part] and stretch.newest.get(part, stretch.since_ms) >= stretch.since_ms:
                 # What lay before is gone from Kafka. From where on it is there, the first record read will tell.
                 looked.cut = ["retention"]
                 looked.from_ms = looked.from_ms if part in ranges else stretch.until_ms

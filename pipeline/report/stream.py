@@ -88,6 +88,8 @@ class Streams:
     ) -> None:
         while not self.closing.is_set() and self.access.still(caller):
             moved, turn = channel.moved, channel.turn
+            if channel.cut:
+                return
             if channel.failed is not None:
                 await self._send(response, event("problem", channel.failed.problem.body()))
                 return

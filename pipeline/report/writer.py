@@ -142,13 +142,21 @@ def bucket_starts(query: Query) -> list[int]:
 
 
 def before(query: Query, tz: ZoneInfo) -> tuple[int, int, int]:
-    """Return the range before this one, and what its `time` is behind by."""
+    """Return the range before this one, and what its `time` is behind by: seconds, or with bucket=day days.
+
+    Days are compared with as many local days, whatever hours these have: so its rows add up to its totals.
+    """
     span = query.until - query.since
     if query.shape.bucket is not Bucket.DAY:
         if query.shape.bucket is Bucket.HOUR and span % 3600:
             raise bad_value("compare", "previous", "With bucket=hour the range must be whole hours.")
         return query.since - span, query.since, span
-    first = moment.day_number(query.since, tz)
-    days = moment.day_number(query.until - 1, tz) - first + 1
-    since = moment.day_start(first - days, tz) + query.since - moment.day_start(first, tz)
-    return since, since + span, days
+    days = moment.day_number(query.until - 1, tz) - moment.day_number(query.since, tz) + 1
+    return _days_before(query.since, days, tz), _days_before(query.until, days, tz), days
+
+
+def _days_before(at: int, days: int, tz: ZoneInfo) -> int:
+    """Return the instant as far into a local day as this one is, so many days before: the day's end at most."""
+    day = moment.day_number(at, tz)
+    start, end = moment.day_start(day - days, tz), moment.day_start(day - days + 1, tz)
+    return min(start + at - moment.day_start(day, tz), end)

@@ -98,12 +98,14 @@ class FakeBeacons:
     refuse: Refused | None = None
     looking: threading.Event = field(default_factory=threading.Event)
     go: threading.Event | None = None
+    stretch: Stretch | None = None
 
     def put(self, beacon: Beacon, part: int = 0, waited: int = 0) -> None:
         offset = sum(one[0] == part for one in self.log)
         self.log.append((part, offset, beacon.time + waited, encode(beacon)))
 
     def look(self, stretch: Stretch, take: Take, stop: threading.Event) -> Looked:
+        self.stretch = stretch
         self.looking.set()
         if self.go is not None:
             while not stop.is_set() and not self.go.wait(0.01):

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from ingest.beacon import Beacon
+from pipeline.report.desk import Desk
+from pipeline.report.feed import Applied
 from pipeline.report.problem import Refused
+from pipeline.report.readers import Read
 from pipeline.report.scan import KAFKA_AWAY, KAFKA_SLOW
+from pipeline.report.sql import Statement
 from tests.e2e.wait import until
 from tests.line.report_stage import FakeSource, Stage, T, report, write_keys
 
@@ -54,6 +60,8 @@ async def test_the_beacons_of_a_number_add_up_to_it(tmp_path: Path) -> None:
         ]
         assert found["lookedAt"] == {"from": T - 60, "to": T + 660, "cut": [], "records": 4, "beacons": 4}
         assert "192.0.2" not in answer.text
+        assert stage.beacons.stretch is not None
+        assert (stage.beacons.stretch.counted, stage.beacons.stretch.newest) == ({0: 3}, {0: T * 1000})
         future = await stage.json(PLAYS.replace(str(T), str(T + 4980)))
         assert future["lookedAt"]["to"] == T + 5000
 
@@ -86,6 +94,67 @@ async def test_beacons_that_are_not_counted_yet_are_not_shown(tmp_path: Path) ->
         await stage.checkpoint()
         found = await stage.json(PLAYS)
         assert (found["inReport"], found["found"], found["equal"]) == ({"plays": 2}, {"plays": 3}, False)
+
+
+class Word(asyncio.Event):
+    """The word of a checkpoint, which comes when somebody waits for it."""
+
+    def __init__(self, desk: Desk, applied: Applied) -> None:
+        super().__init__()
+        self._desk, self._applied = desk, applied
+
+    async def wait(self) -> Literal[True]:
+        self._desk.on_applied(self._applied)
+        return await super().wait()
+
+
+class Interrupted:
+    """Readers beside whose first reading a checkpoint comes."""
+
+    def __init__(self, stage: Stage, *, told: bool) -> None:
+        self._stage = stage
+        self._ask = stage.site.desk.readers.ask
+        self._told = told
+        self.asked = 0
+
+    async def ask(self, statement: Statement, generation: int) -> Read:
+        self.asked += 1
+        if self.asked > 1:
+            return await self._ask(statement, generation)
+        desk = self._stage.site.desk
+        read, before = await self._ask(statement, generation), desk.applied
+        self._stage.play("7", "x", T, 3)
+        self._stage.beacons.put(beacon("d", seconds=4))
+        await self._stage.checkpoint()
+        if self._told:
+            return read
+        # Read after it, and before the word of it.
+        assert desk.applied is not None
+        desk.changed, desk.applied = Word(desk, desk.applied), before
+        return await self._ask(statement, generation)
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_checkpoint_that_comes_meanwhile_makes_no_difference_between_a_number_and_its_beacons(
+    tmp_path: Path, told: bool
+) -> None:
+    async with report(tmp_path) as stage:
+        await fill(stage)
+        readers = stage.site.desk.readers = Interrupted(stage, told=told)
+        found = await stage.json(PLAYS)
+        assert (found["inReport"], found["found"], found["equal"]) == ({"plays": 3}, {"plays": 3}, True)
+        assert readers.asked == (2 if told else 1)
+
+
+async def test_a_store_that_never_rests_explains_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.report.events.CHANGE_SECONDS", 0.001)
+    async with report(tmp_path) as stage:
+        await fill(stage)
+        applied = stage.site.desk.applied
+        assert applied is not None
+        stage.site.desk.applied = replace(applied, revision=applied.revision - 1)
+        answer = await stage.get(PLAYS)
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
 
 
 async def test_how_much_there_is_of_everybodys_is_shown_to_operators_only(tmp_path: Path) -> None:

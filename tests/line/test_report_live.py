@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from yarl import URL
 
+from pipeline.report.readers import Read
 from tests.line.report_stage import Stage, T, report, write_keys
 
 LIVE = f"/v1/live?from={T}&to={T + 7200}&by=entry&metrics=plays&window=1m"
@@ -224,6 +226,26 @@ async def test_streams_end_when_the_report_does(tmp_path: Path) -> None:
             await stage.site.streams.close()
             async with asyncio.timeout(10):
                 await reader.content.read()
+
+
+async def test_a_stream_whose_answer_fails_by_a_fault_ends_and_is_answered_when_it_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(*asked: object) -> Read:
+        raise RuntimeError("a fault")
+
+    async with report(tmp_path) as stage:
+        await entries(stage, 1)
+        async with stream(stage) as reader:
+            await reader.event("answer")
+            with monkeypatch.context() as broken:
+                broken.setattr(stage.site.desk.readers, "ask", fails)
+                await entries(stage, 2)
+                async with asyncio.timeout(10):
+                    await reader.content.read()
+            async with stream(stage) as again:
+                assert len((await again.event("answer")).data["rows"]) == 2
+    assert sum("a live answer has ended" in record.message for record in caplog.records) == 1
 
 
 async def test_many_streams_at_once_wait_for_their_first_answer(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ async def test_a_topic_in_doubt_is_read_again_from_the_stored_offsets(
 
 def test_rows_long_past_their_retention_are_dropped_without_a_tombstone(tmp_path: Path) -> None:
     #   10s rows are kept 6 h; a day later they go, 1h rows stay
-    model = ReadModel(tmp_path / "report.sqlite")
+    model = ReadModel(tmp_path / "report.sqlite", lambda: T + 41 * 3600)
     model.open(Identity("t", {}))
     source = FakeSource()
     for window in ("10s", "1h"):
@@ -172,6 +172,38 @@ def test_rows_long_past_their_retention_are_dropped_without_a_tombstone(tmp_path
     connection.close()
     model.close()
     assert left == {"10s": [(T + 26 * 3600,)], "1h": [(T,), (T + 26 * 3600,)]}
+
+
+@pytest.mark.parametrize("number", [sign * size for sign in (1, -1) for size in (2**63 - 1, 2**63, 2**64 - 1, 2**65)])
+def test_no_number_of_a_record_stops_the_ones_behind_it(tmp_path: Path, number: int) -> None:
+    said = b"%d" % number
+    values = [b'{"offset":%s,"time":1}', b'{"offset":1,"time":%s}', b'{"offset":1,"time":1,"ledger":{"beacons":%s}}']
+    source, key = FakeSource(), row_key("7", "x", T)
+    source.put(0, key.replace(b"%d" % T, said), b'{"plays":1}')
+    source.put(0, key.replace(b'"partition":0', b'"partition":' + said), b'{"plays":1}')
+    source.put(0, key, b'{"plays":%s}' % said)
+    source.put(0, b'{"position":%s}' % said, b'{"offset":1,"time":1}')
+    for value in values:
+        source.put(0, b'{"position":0}', value % said)
+    source.put(0, row_key("7", "y", T), b'{"plays":1}')
+    model = ReadModel(tmp_path / "report.sqlite")
+    model.open(Identity("t", {}))
+    model.apply(fold(source.log))
+    assert model.next_offsets == {0: len(source.log)}
+    model.close()
+
+
+@pytest.mark.parametrize(("newest", "now"), [(T + 500 * 86_400, T + 60), (T + 60, T + 500 * 86_400)])
+def test_one_clock_that_is_ahead_drops_no_row(tmp_path: Path, newest: int, now: int) -> None:
+    #   an ingest's clock, or this machine's: the other one knows better
+    model, source = ReadModel(tmp_path / "report.sqlite", lambda: now), FakeSource()
+    model.open(Identity("t", {}))
+    for window in ("10s", "1m", "1h"):
+        source.put(0, row_key("7", "x", T, window), b'{"plays":1}')
+    source.put(0, b'{"position":0}', orjson.dumps({"offset": 1, "time": newest * 1000, "ledger": {}}))
+    model.apply(fold(source.log))
+    assert model.expire() == 0
+    model.close()
 
 
 def test_the_feed_needs_no_event_loop(tmp_path: Path) -> None:

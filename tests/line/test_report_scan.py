@@ -156,6 +156,15 @@ def test_what_kafka_has_deleted_is_said(kafka: type[FakeConsumer]) -> None:
     assert (taken, looked.cut, looked.from_ms) == ([], ["retention"], 7000)
 
 
+def test_a_partition_that_was_silent_all_along_has_lost_nothing(kafka: type[FakeConsumer]) -> None:
+    #   all that it had is deleted: beacons up to 2999 or up to 3000, asked from 3000 on
+    kafka.first = kafka.last = 30
+    looked, _ = look(Stretch(3000, 7000, EVERYTHING, 1000, {0: 2999, 1: 2999}))
+    assert (looked.cut, looked.from_ms) == ([], 3000)
+    looked, _ = look(Stretch(3000, 7000, EVERYTHING, 1000, {0: 2999, 1: 3000}))
+    assert (looked.cut, looked.from_ms) == (["retention"], 7000)
+
+
 def test_no_more_time_cuts_where_it_is(kafka: type[FakeConsumer], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(scan.time, "monotonic", lambda: clock.now)

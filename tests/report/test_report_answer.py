@@ -178,3 +178,24 @@ def test_a_change_is_never_missed(
     assert revisions.changed_since(seen, (None,), "1m", since, until) is any(
         since <= block < until for _, block in later
     )
+
+
+@pytest.mark.parametrize(("blocks", "places", "in_all"), [(3, 99, 99), (99, 3, 99), (99, 99, 7)])
+@given(st.lists(st.tuples(st.sampled_from("789"), st.integers(0, 9)), max_size=60), st.integers(0, 60))
+def test_what_is_remembered_of_changes_is_bounded_and_still_none_is_missed(
+    blocks: int, places: int, in_all: int, changes: list[tuple[str, int]], seen: int
+) -> None:
+    with pytest.MonkeyPatch.context() as bounds:
+        for name, bound in (("MOST_BLOCKS", blocks), ("MOST_PLACES", places), ("MOST_IN_ALL", in_all)):
+            bounds.setattr(f"pipeline.report.revisions.{name}", bound)
+        revisions = Revisions()
+        for revision, (who, block) in enumerate(changes, 1):
+            revisions.note([(who, "1m", block)], revision)
+            held = [len(of_place) for of_place in revisions._changed.values()]
+            assert (max(held, default=0) <= blocks, len(held) <= places, sum(held) <= in_all) == (True, True, True)
+            assert sum(held) == revisions._in_all
+    for who, block in changes[seen:]:
+        assert revisions.changed_since(seen, (who,), "1m", block, block + 1)
+        assert revisions.changed_since(seen, (None,), "1m", block, block + 1)
+    # What was read after the last change is as it was.
+    assert not revisions.changed_since(len(changes), (None, "7"), "1m", 0, 10)

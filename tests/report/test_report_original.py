@@ -66,6 +66,8 @@ def test_every_field_is_needed(name: str) -> None:
         ({"from": None}, 400, "invalidInput"), ({"utcOffset": "120"}, 400, "invalidInput"),
         ({"utcOffset": True}, 400, "invalidInput"), ({"utcOffset": 900}, 400, "invalidInput"),
         ({"from": "01/01/1970 00:00", "utcOffset": 60}, 400, "invalidInput"),
+        ({"to": "11/20/2286 17:47"}, 400, "invalidInput"),
+        ({"from": "12/31/9999 22:00", "to": "12/31/9999 23:00", "utcOffset": -840}, 400, "invalidInput"),
         ({"dimensions": "entry"}, 400, "invalidInput"), ({"dimensions": ["entry", "entry"]}, 400, "invalidInput"),
         ({"dimensions": ["category"]}, 400, "unsupportedDimension"),
         ({"dimensions": ["month"]}, 400, "unsupportedDimension"), ({"dimensions": ["x"]}, 400, "unsupportedDimension"),

@@ -50,8 +50,15 @@ def test_records_of_another_catalog_are_counted_and_passed_over() -> None:
         Record(3, 7, b"[]", b"{}"),
         Record(3, 8, orjson.dumps(KEY), b"{"),
         Record(3, 9, b'{"position":3}', b"{}"),
+        row(10, {"plays": 1}, start=2**63),
+        row(11, {"plays": 1}, start=-(2**63) + 1),
+        Record(3, 12, orjson.dumps(KEY | {"partition": 2**63}), b"{}"),
+        Record(3, 13, b'{"position":9223372036854775808}', b'{"offset":1,"time":1}'),
+        Record(3, 14, b'{"position":3}', b'{"offset":9223372036854775808,"time":1}'),
+        Record(3, 15, b'{"position":3}', b'{"offset":1,"time":1e30}'),
+        Record(3, 16, b'{"position":3}', b'{"offset":1,"time":1,"ledger":{"beacons":1e30}}'),
     ]
-    assert fold(strange) == Batch(next_offsets={3: 10}, unreadable=9)
+    assert fold(strange) == Batch(next_offsets={3: 17}, unreadable=len(strange))
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=40))

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.report import answer, moment, schema, sql
@@ -194,14 +194,40 @@ def test_each_row_stands_beside_the_same_of_the_period_before(found: list[Row], 
 
 
 def test_days_are_compared_with_as_many_days_before_across_a_clock_change() -> None:
-    # Berlin: Sunday 25 October 2026 has 25 hours; Monday is compared with the whole of Sunday's first 24.
+    # Berlin: Sunday 25 October 2026 has 25 hours; Monday is compared with the whole of Sunday.
     monday = int(datetime(2026, 10, 26, tzinfo=ZoneInfo("Europe/Berlin")).timestamp())
     sunday = int(datetime(2026, 10, 25, tzinfo=ZoneInfo("Europe/Berlin")).timestamp())
     text = f"window=1h&from={monday}&to={monday + 86_400}&by=time&bucket=day&tz=Europe/Berlin&metrics=plays"
-    found = [Row("1h", monday + 3600, "7", "a", 0, (2, 0, 0, 0)), Row("1h", sunday + 3600, "7", "a", 0, (5, 0, 0, 0))]
+    sundays = [Row("1h", sunday + n * 3600, "7", "a", 0, (5, 0, 0, 0)) for n in (0, 24)]
+    found = [Row("1h", monday + 3600, "7", "a", 0, (2, 0, 0, 0)), *sundays]
     got = ask(store(found), parse(text + "&compare=previous", None).at(0))
-    assert got["rows"] == [{"time": monday, "plays": 2, "previous": {"plays": 5}}]
-    assert got["previous"]["from"] == sunday
+    assert got["rows"] == [{"time": monday, "plays": 2, "previous": {"plays": 10}}]
+    assert got["previous"] == {"from": sunday, "to": monday, "totals": {"plays": 10}}
+
+
+@settings(max_examples=some(40), deadline=None)
+@given(
+    st.sampled_from(
+        [(2026, 10, 25, "Europe/Berlin"), (2026, 3, 29, "Europe/Berlin"), (2026, 11, 1, "America/New_York")]
+    ),
+    st.integers(-120, 180),
+    st.integers(1, 200),
+)
+@example((2026, 10, 25, "Europe/Berlin"), 46, 3)
+def test_the_days_before_add_up_to_their_totals_across_a_clock_change(
+    change: tuple[int, int, int, str], first: int, halves: int
+) -> None:
+    #   a play each half hour; [first, first + halves) from the midnight before the clock is changed
+    tz = ZoneInfo(change[3])
+    midnight = int(datetime(*change[:3], tzinfo=tz).timestamp())
+    since, until = midnight + first * 1800, midnight + (first + halves) * 1800
+    found = [Row("1m", midnight + n * 1800, "7", "a", 0, (1, 0, 0, 0)) for n in range(-400, 400)]
+    text = f"window=1m&from={since}&to={until}&by=time&bucket=day&tz={tz.key}&metrics=plays&compare=previous"
+    got = ask(store(found), parse(text, None).at(0))
+    there = got["previous"]
+    assert there["to"] <= since
+    assert sum(row["previous"]["plays"] for row in got["rows"]) == there["totals"]["plays"]
+    assert there["totals"]["plays"] == (there["to"] - there["from"]) // 1800
 
 
 @pytest.mark.parametrize(
