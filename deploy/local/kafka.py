@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shutil
 import socket
 import subprocess
@@ -21,17 +22,32 @@ LIB = HERE.parent.parent / "build" / "kafka" / "lib"
 # 384 MiB holds 10,000 beacons/s here; a large heap would only take the page cache's room.
 JVM = ("-Xms192m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Djava.awt.headless=true")
 
+# Linux gives ports from 32768 on to outgoing connections, others from 49152 on.
+_FIRST_PORT, _FIRST_OUTGOING_PORT = 15_000, 32_768
+
 
 class NotFetched(Exception):
     """Kafka cannot be started; the text is the line to print."""
 
 
-def free_port() -> int:
-    """Return a loopback port that nothing listens on now."""
+def free_port(row: int = 1) -> int:
+    """Return a loopback port that nothing listens on now; of `row` such ports, one behind the other, the first.
+
+    None of those that systems give to outgoing connections: one may have it before who asked here listens on it.
+    """
+    while True:
+        first = _FIRST_PORT + secrets.randbelow(_FIRST_OUTGOING_PORT - row - _FIRST_PORT)
+        if all(map(_is_free, range(first, first + row))):
+            return first
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def fetch() -> None:

@@ -94,6 +94,7 @@ class Line:
         self.bootstrap = bootstrap
         self.folder = folder
         self.settings = settings
+        self.spools = folder / "spool"
         self.ingest_port = free_port()
         self.report_port = free_port()
         self.processes: dict[str, Process] = {}
@@ -109,7 +110,7 @@ class Line:
 
     def ingest(self, name: str = "ingest", port: int | None = None, **settings: str) -> Process:
         port = port or self.ingest_port
-        more = {"INGEST_PORT": str(port), "INGEST_SPOOL_DIR": str(self.folder / "spool" / name)}
+        more = {"INGEST_PORT": str(port), "INGEST_SPOOL_DIR": str(self.spools / name)}
         return self._process(name, ("ingest",), port, **(more | settings))
 
     def report(self, name: str = "report", port: int | None = None, **settings: str) -> Process:

@@ -14,18 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.kafka import free_port
 from ingest.frames import read_frames
 from ingest.wire import decode
 from tests.line.ingest_line import read_answer, until
 
 NOWHERE = "127.0.0.1:9"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def environment(folder: Path, port: int, settings: dict[str, str]) -> dict[str, str]:
@@ -150,7 +144,7 @@ async def test_sigterm_answers_what_was_read_and_ends_in_time(tmp_path: Path) ->
 
 async def test_several_processes_share_the_port_and_one_that_dies_is_replaced(tmp_path: Path) -> None:
     port = free_port()
-    admin = free_port()
+    admin = free_port(2)
     async with running(tmp_path, port, INGEST_PROCESSES="2", INGEST_ADMIN_PORT=str(admin)) as parent:
         await until(lambda: count_folders(tmp_path) == 2, 60)
         for number in (0, 1):
