@@ -186,13 +186,21 @@ class Orphans:
         folder = await asyncio.to_thread(Folder.claim, path)
         if folder is None:
             return
-        segments = Segments(path, self._segment_bytes)
-        await asyncio.to_thread(segments.recover)
-        log.info("orphan_found folder=%s bytes=%d", path.name, segments.bytes())
-        await self._drain.empty(segments, _sealed)
-        await self._sign_off(folder.ingest_id(""))
+        try:
+            await self._drain_all(folder)
+        except OSError:
+            # Held on to, nobody could try again: neither this process nor another.
+            folder.release()
+            raise
         await asyncio.to_thread(folder.remove)
         log.info("orphan_emptied folder=%s", path.name)
+
+    async def _drain_all(self, folder: Folder) -> None:
+        segments = Segments(folder.path, self._segment_bytes)
+        await asyncio.to_thread(segments.recover)
+        log.info("orphan_found folder=%s bytes=%d", folder.path.name, segments.bytes())
+        await self._drain.empty(segments, _sealed)
+        await self._sign_off(folder.ingest_id(""))
 
 
 async def _sealed(_: Segment) -> None:

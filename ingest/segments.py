@@ -37,6 +37,7 @@ class Segment:
     beacons: int
 
 
+# What lies in a spool folder beside its files of frames.
 _OWN = ("id", "id.new", "lock")
 
 

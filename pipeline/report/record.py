@@ -21,8 +21,7 @@ from pipeline.windows import PEAK, SKETCH
 # One row that SQLite cannot hold would stop every row behind it for good.
 LARGEST = 2**63 - 1
 _TEXTS = {str}
-# All that is counted, decoded as one struct: half the time of a dict that is asked for each name. Who asks the report
-# shares an interpreter with the thread that reads rows.
+# All that is counted, decoded as one struct: half the time of a dict that is asked for each name.
 _SUMS = [(name, Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)], 0) for name in METRIC_NAMES]
 _decode_sums = msgspec.json.Decoder(msgspec.defstruct("_Sums", _SUMS, gc=False)).decode
 _decode_sketched = msgspec.json.Decoder(

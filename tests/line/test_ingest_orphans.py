@@ -116,3 +116,21 @@ async def test_what_somebody_put_into_a_spool_while_it_was_drained_stays(tmp_pat
     orphans = Orphans(tmp_path, 1 << 24, Drain(kafka, lambda: True, Ledger(), 1, 1 << 30), sign_off)
     await orphans.look()
     assert [path.name for path in _inside(tmp_path / "ingest.0")] == [f"{9:020d}.seg"]
+
+
+async def test_a_spool_that_could_not_be_read_is_drained_when_it_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka = Taking()
+    _spool(tmp_path / "ingest.0", b"beacon")
+    orphans = _orphans(tmp_path, kafka, [])
+    with monkeypatch.context() as broken:
+
+        def fails(segments: Segments) -> None:
+            raise OSError(5, "Input/output error")
+
+        broken.setattr(Segments, "recover", fails)
+        await orphans.look()
+    assert kafka.taken == []
+    await orphans.look()
+    assert (kafka.taken, _inside(tmp_path)) == ([b"beacon"], set())
