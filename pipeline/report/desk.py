@@ -27,6 +27,8 @@ from pipeline.report.words import PARTNER, Format
 Key = tuple[str, int, int]
 # Which question, of which generation and revision: revisions repeat in a new file.
 Reading = tuple[Key, int, int]
+# Whether it goes out whole and not as a 304, and whether its range leans on now.
+Kind = tuple[bool, bool]
 
 
 class Asks(Protocol):
@@ -47,7 +49,7 @@ class Entry:
         reads: the windows whose rows it is made of, each with the first block's start.
         rows: how many its content shows.
         fresh, body, etag: the whole answer as it was last written.
-        headers: that go with it, whole and for 304; the one who answers keeps them here.
+        headers: that go with each kind of it; the one who answers keeps them here.
     """
 
     generation: int
@@ -60,7 +62,7 @@ class Entry:
     fresh: Freshness | None = None
     body: bytes = b""
     etag: str = ""
-    headers: dict[bool, CIMultiDict[str]] = field(default_factory=dict)
+    headers: dict[Kind, CIMultiDict[str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

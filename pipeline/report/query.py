@@ -102,6 +102,11 @@ class Asked:
     since: Moment
     until: Moment
 
+    @property
+    def moves(self) -> bool:
+        """Tell whether it is another range a moment later."""
+        return self.since.relative or self.until.relative
+
     def at(self, now: int) -> Query:
         """Return the query at this instant; its range is cut to whole windows."""
         tz = moment.zone("tz", self.shape.tz)

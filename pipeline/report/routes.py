@@ -15,14 +15,15 @@ from pipeline.report import answer, headers, query, session
 from pipeline.report.accept import CONTENT_TYPE, unchanged
 from pipeline.report.access import Access
 from pipeline.report.auth import UNKNOWN_KEY, Caller
-from pipeline.report.desk import Desk, Entry
+from pipeline.report.desk import Desk, Entry, Kind
 from pipeline.report.problem import NOTHING, Problem, Refused, bad_value
 from pipeline.report.query import Asked, Query
 from pipeline.report.readers import NOT_YET
 from pipeline.report.words import Format
 
 OPEN_CACHE = "private, max-age=1"
-# A late beacon changes a closed window: a browser learns of it a minute later, /v1/live at once.
+# A late beacon changes a closed window: a browser learns of it a minute later, /v1/live at once. Not for a range that
+# ends now: where now is a window's end that may be complete too, and is another one a second later.
 CLOSED_CACHE = "private, max-age=60"
 VARY = "Authorization, Cookie, Accept"
 NO_STORE = {"Cache-Control": "no-store"}
@@ -36,8 +37,8 @@ def json_answer(content: object, **more: str) -> web.Response:
     return web.Response(body=orjson.dumps(content), content_type="application/json", headers=NO_STORE | more)
 
 
-def _described(asked: Query, entry: Entry, whole: bool) -> dict[str, str]:
-    closed = entry.fresh is not None and entry.fresh.complete
+def _described(asked: Query, entry: Entry, whole: bool, moves: bool) -> dict[str, str]:
+    closed = entry.fresh is not None and entry.fresh.complete and not moves
     said = {"ETag": entry.etag, "Cache-Control": CLOSED_CACHE if closed else OPEN_CACHE, "Vary": VARY}
     if not whole:
         return said | {"Server": headers.API["Server"]}
@@ -100,19 +101,20 @@ class Api:
         caller = self.access.caller(request)
         rates = self.access.take(caller)
         accept = request.headers.get("Accept", "")
-        asked = self._query(self.asked(request, caller, accept))
+        leaning = self.asked(request, caller, accept)
+        asked = self._query(leaning)
         entry = await self.desk.answer(asked, caller.key)
         held = request.headers.get("If-None-Match")
-        if held is not None and unchanged(held, entry.etag):
-            return web.Response(status=304, headers=self._headers(asked, entry, rates, whole=False))
-        return web.Response(body=entry.body, headers=self._headers(asked, entry, rates, whole=True))
+        whole = held is None or not unchanged(held, entry.etag)
+        made = self._headers(asked, entry, rates, (whole, leaning.moves))
+        return web.Response(body=entry.body, headers=made) if whole else web.Response(status=304, headers=made)
 
     @staticmethod
-    def _headers(asked: Query, entry: Entry, rates: dict[str, str], whole: bool) -> CIMultiDict[str]:
+    def _headers(asked: Query, entry: Entry, rates: dict[str, str], kind: Kind) -> CIMultiDict[str]:
         """Return an answer's headers; most of them are made once an entry, as they cost more than the rest."""
-        made = entry.headers.get(whole)
+        made = entry.headers.get(kind)
         if made is None:
-            made = entry.headers[whole] = CIMultiDict(_described(asked, entry, whole))
+            made = entry.headers[kind] = CIMultiDict(_described(asked, entry, *kind))
         made = made.copy()
         if rates:
             made.update(rates)

@@ -69,6 +69,25 @@ async def test_an_open_window_is_kept_for_a_second_and_its_etag_moves_with_it(tm
         assert (second.status, second.json["countedThrough"]) == (200, T + 11)
 
 
+async def test_a_range_that_ends_now_is_kept_for_a_second_though_now_ends_a_window_and_all_is_counted(
+    tmp_path: Path,
+) -> None:
+    #  |--- complete ---|now = countedThrough          the same range by its instants: kept for a minute
+    async with report(tmp_path) as stage:
+        stage.play("7", "x", T, 2)
+        await stage.checkpoint()
+        stage.site.desk.clock = lambda: T + 120.5
+        stage.counted((T + 120) * 1000)
+        moving = "/v1/report?window=1m&from=now-2m&by=entry&metrics=plays"
+        fixed = f"/v1/report?window=1m&from={T}&to={T + 120}&by=entry&metrics=plays"
+        for query, kept in ((moving, 1), (fixed, 60), (moving, 1)):
+            first = await stage.get(query)
+            again = await stage.get(query, headers={"If-None-Match": first.headers["ETag"]})
+            assert (first.status, again.status, first.json["complete"]) == (200, 304, True)
+            cached = {answer.headers["Cache-Control"] for answer in (first, again)}
+            assert cached == {f"private, max-age={kept}"}
+
+
 async def test_an_answer_from_memory_asks_the_store_once(tmp_path: Path) -> None:
     async with report(tmp_path) as stage:
         stage.play("7", "x", T, 2)
