@@ -87,6 +87,7 @@ class Feed:
         self._on_applied = on_applied
         self._stopping = threading.Event()
         self._generation = 0
+        self._doubted = -1
         self._quiet_until = 0.0
         self._thread = threading.Thread(target=self._run, name="report-feed", daemon=True)
 
@@ -102,6 +103,10 @@ class Feed:
         """Wait until the thread has ended; not for a Kafka that does not answer, as nothing is lost by leaving."""
         self._stopping.set()
         self._thread.join(STOP_SECONDS)
+
+    def doubt(self, generation: int) -> None:
+        """Build the file again, if it is still the one that was found damaged; called from any thread."""
+        self._doubted = generation
 
     def alive(self) -> bool:
         """Tell whether the thread runs."""
@@ -120,7 +125,7 @@ class Feed:
             step()
         except (StartAgain, sqlite3.Error) as doubt:
             if is_damage(doubt):
-                self._model.distrust(doubt)
+                self._model.distrust(str(doubt))
             if time.monotonic() > self._quiet_until:
                 log.warning("counts are not read on, trying again from the stored offsets: %s", doubt)
                 self._quiet_until = time.monotonic() + SAY_AGAIN_SECONDS
@@ -140,6 +145,9 @@ class Feed:
         expire_at = time.monotonic() + EXPIRE_EVERY_SECONDS
         caught_up = False
         while not self._stopping.is_set():
+            if self._doubted == self._generation:
+                self._model.distrust("a question found a damaged page")
+                raise StartAgain("the file is damaged where nothing was written")
             waiting += self._source.poll()
             ready, waiting = whole_checkpoints(waiting)
             if len(waiting) > LARGEST_CHECKPOINT:

@@ -1,13 +1,15 @@
 """The feed in a process of its own: who asks the report shares no interpreter with the rows that come in.
 
-The two hold pipes of each other. Standard input of the feed's process ends with the report, and the feed with it; on
-standard output it says what it has applied, a frame each: 4 bytes of length, big-endian, and MessagePack.
+The two hold pipes of each other. Standard input of the feed's process ends with the report, and the feed with it; what
+comes there before are generations of the file that a question found damaged, 8 bytes each. On standard output it says
+what it has applied, a frame each: 4 bytes of length and MessagePack. Numbers are big-endian.
 """
 
 from __future__ import annotations
 
 import ctypes
 import fcntl
+import logging
 import os
 import select
 import signal
@@ -24,11 +26,14 @@ import msgspec
 from pipeline.report.feed import STOP_SECONDS, Applied, Feed, Source
 from pipeline.report.readmodel import ReadModel
 
+log = logging.getLogger(__name__)
+
 COMMAND = (sys.executable, "-m", "pipeline", "report", "--feed")
 LOOK_SECONDS = 1.0
 # Beyond what the feed's thread has: the process's own end.
 END_SECONDS = 3.0
 _LENGTH_BYTES = 4
+_GENERATION_BYTES = 8
 _PR_SET_PDEATHSIG = 1
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -58,6 +63,7 @@ class FeedProcess:
         self._on_applied = on_applied
         self._command = command
         self._child: subprocess.Popen[bytes] | None = None
+        self._doubted = -1
         self._thread = threading.Thread(target=self._listen, name="report-feed", daemon=True)
 
     @property
@@ -86,6 +92,17 @@ class FeedProcess:
             self._child.kill()
             self._child.wait()
         self._thread.join()
+
+    def doubt(self, generation: int) -> None:
+        """Have the file built again, if it is still the one that was found damaged; called from any thread."""
+        if generation == self._doubted or self._child is None or self._child.stdin is None:
+            return
+        self._doubted = generation
+        try:
+            os.write(self._child.stdin.fileno(), generation.to_bytes(_GENERATION_BYTES, "big"))
+        except (OSError, ValueError) as gone:
+            # Its end is seen by `alive`; the next feed hears of the damage from the next question.
+            log.warning("the feed is gone and was not told of damage: %s", gone)
 
     def alive(self) -> bool:
         """Tell whether the process runs, and is heard."""
@@ -117,14 +134,17 @@ def run_feed(source: Source, store: Path) -> None:
     with _alone(store):
         feed = Feed(source, ReadModel(store), say)
         feed.start()
-        while feed.alive() and not _has_ended(0):
-            continue
+        while feed.alive() and (told := _told(0)) != b"":
+            if told is not None:
+                # Written at once and so read at once: a pipe keeps together what is shorter than a page.
+                feed.doubt(int.from_bytes(told, "big"))
         feed.stop()
 
 
-def _has_ended(pipe: int) -> bool:
+def _told(pipe: int) -> bytes | None:
+    """Return what was said on a pipe within a while: nothing, or b"" at its end."""
     readable, _, _ = select.select([pipe], [], [], LOOK_SECONDS)
-    return bool(readable) and not os.read(pipe, 1)
+    return os.read(pipe, _GENERATION_BYTES) if readable else None
 
 
 @contextmanager

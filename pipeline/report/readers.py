@@ -7,6 +7,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from pipeline.report.answer import Table
 from pipeline.report.distinct import SketchCount
 from pipeline.report.problem import Problem, Refused, too_large
+from pipeline.report.readmodel import is_damage
 from pipeline.report.slots import SlotsSum, most
 from pipeline.report.sql import BEFORE, ROW, Statement
 
@@ -63,9 +65,13 @@ def teach(connection: sqlite3.Connection) -> None:
 class Readers:
     """A pool of reading threads over one file."""
 
-    def __init__(self, path: Path, threads: int, deadline_seconds: float) -> None:
+    def __init__(
+        self, path: Path, threads: int, deadline_seconds: float, on_damage: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """Prepare; `on_damage` hears, in a reading thread, of which generation the file was found damaged."""
         self._uri = f"{path.resolve().as_uri()}?mode=ro"
         self._deadline = deadline_seconds
+        self._on_damage = on_damage
         self._own = threading.local()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="report-read")
 
@@ -106,6 +112,8 @@ class Readers:
                     f"No answer within {self._deadline:g} s: ask for a shorter range or a longer window."
                 ) from error
             log.error("the read model cannot be read: %s", error)
+            if is_damage(error):
+                self._on_damage(generation)
             raise Refused(NOT_YET) from error
         if not meta["complete"]:
             # Another file than was asked for: the word that it is built again is still on its way.

@@ -110,7 +110,7 @@ class ReadModel:
             remove(self.path)
             self._create(identity)
 
-    def distrust(self, damage: Exception) -> None:
+    def distrust(self, damage: str) -> None:
         """Build the file again when it is opened next: until Kafka can be asked, it is better than nothing."""
         self._distrusted = f"the file is damaged ({damage})"
 

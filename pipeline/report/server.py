@@ -148,8 +148,12 @@ async def _run(settings: Settings, keys: KeyFile | None, spans: Spans) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     report = settings.report
-    readers = Readers(settings.store, report.readers, report.deadline_ms / 1000)
     running: list[Sources] = []
+
+    def doubt(generation: int) -> None:
+        running[0].feed.doubt(generation)
+
+    readers = Readers(settings.store, report.readers, report.deadline_ms / 1000, doubt)
     secret = session_secret(settings.session_key)
     site = build(report, readers, keys, secret, lambda: bool(running) and running[0].alive(), settings.log(), spans)
     runner = serve(site.front, max_line_size=65_536)

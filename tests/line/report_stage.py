@@ -231,12 +231,16 @@ async def report(
     source = source or FakeSource()
     told = ReportSettings(keys=keys, live_every_ms=50, **settings)
     store = folder / "report.sqlite"
-    readers = Readers(store, 2, told.deadline_ms / 1000)
-    beacons = FakeBeacons()
-    ring = None if keys is None else KeyFile(keys)
 
     def alive() -> bool:
         return feed.alive()
+
+    def doubt(generation: int) -> None:
+        feed.doubt(generation)
+
+    readers = Readers(store, 2, told.deadline_ms / 1000, doubt)
+    beacons = FakeBeacons()
+    ring = None if keys is None else KeyFile(keys)
 
     site = build(told, readers, ring, SECRET, alive, Log(beacons, Told(by_pair=False, horizon_s=86_400)), spans)
     loop = asyncio.get_running_loop()

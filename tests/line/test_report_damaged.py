@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -61,17 +62,40 @@ async def test_a_file_whose_words_are_damaged_is_built_again(tmp_path: Path) -> 
 async def test_a_file_with_damaged_rows_is_built_again_when_it_is_written_to(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    #  rows damaged: 503, and as they are while Kafka is away | a checkpoint comes: built again, answered
+    #  rows damaged, nobody asks | a checkpoint comes: built again, answered
     source = await filled(tmp_path)
     spoil(tmp_path / "report.sqlite", "rows_entry_1m")
     caplog.clear()
     async with report(tmp_path, source) as stage:
-        assert (await stage.get(ASK)).status == 503
         stage.offsets = {0: 0}
         stage.row("7", "x", T, plays=4)
         await stage.checkpoint()
         await stage.until(stage.site.desk.ready)
         assert (await stage.json(ASK))["totals"] == {"plays": 4}
+    assert sum("built again from Kafka: the file is damaged" in record.message for record in caplog.records) == 1
+
+
+async def test_a_file_with_damaged_rows_is_built_again_once_when_they_are_asked_for_and_kafka_can_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    #  Kafka away: 503 and the file as it is | Kafka there: 503, built again, answered
+    source = await filled(tmp_path)
+    path = tmp_path / "report.sqlite"
+    spoil(path, "rows_entry_1m")
+    caplog.clear()
+    source.away = True
+    inode = path.stat().st_ino
+    async with report(tmp_path, source) as stage:
+        await stage.until(stage.site.desk.ready)
+        for _ in range(3):
+            assert (await stage.get(ASK)).status == 503
+        assert path.stat().st_ino == inode
+        source.away = False
+        async with asyncio.timeout(30):
+            answer = await stage.get(ASK)
+            while answer.status == 503:
+                answer = await stage.get(ASK)
+        assert answer.json["totals"] == {"plays": 1}
     assert sum("built again from Kafka: the file is damaged" in record.message for record in caplog.records) == 1
 
 

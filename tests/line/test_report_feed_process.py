@@ -111,6 +111,25 @@ async def test_it_says_what_it_has_applied_and_stops_when_it_is_asked_to(tmp_pat
     assert (seen[-1].revision, seen[-1].complete, sum(one.rows for one in seen)) == (1, True, 1)
 
 
+async def test_it_builds_the_file_again_that_a_question_found_damaged_and_no_other(tmp_path: Path) -> None:
+    #  generations   1: read | doubt 0: none | doubt 1, 1: built again once | 2
+    store, seen = tmp_path / "report.sqlite", list[Applied]()
+    with _feed(store, seen) as feed:
+        await until(lambda: _has_read(seen), 30, "the row is applied")
+        first = store.stat().st_ino
+        held = store.open("rb")  # else the next file may have its number
+        for generation in (0, 1, 1):
+            feed.doubt(generation)
+        await until(lambda: _has_read(seen) and seen[-1].generation == 2, 30, "the file is read again")
+        assert store.stat().st_ino != first
+        held.close()
+        feed.doubt(1)
+        feed.stop()
+    assert max(one.generation for one in seen) == 2
+    # It has gone: this is said in the log, and is no fault of the question's.
+    feed.doubt(2)
+
+
 async def test_a_signal_to_all_processes_of_a_report_leaves_the_feed_to_the_report(tmp_path: Path) -> None:
     seen: list[Applied] = []
     with _feed(tmp_path / "report.sqlite", seen) as feed:
