@@ -5,8 +5,10 @@ PYTHON ?= python3
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 PURE := $(wildcard tests/house tests/deploy tests/ingest tests/pipeline tests/report)
 CODE := $(wildcard ingest pipeline deploy tests)
-# In the order of how soon they tell; these have ports, processes and the clock to themselves, one after another.
-LONG := $(wildcard tests/line tests/manifests tests/fuzz tests/browser tests/e2e tests/chaos) tests/load/test_dataset.py tests/load/test_guard.py
+# Parts of the line without Kafka, side by side: each has a port and a folder of its own.
+PARTS := $(wildcard tests/line tests/manifests tests/fuzz)
+# In the order of how soon they tell; these have the machine and its clock to themselves, one after another.
+WHOLE := $(wildcard tests/browser tests/e2e tests/chaos) tests/load/test_dataset.py tests/load/test_guard.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -41,7 +43,8 @@ test: $(VENV)/dev.stamp ## Everything: check, the line in memory, a browser, rea
 	@sh deploy/local/test-tools.sh
 	@$(MAKE) --no-print-directory lint types
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PURE)
-	@$(BIN)/python -m pytest --durations=15 $(LONG)
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --durations=5 $(PARTS)
+	@$(BIN)/python -m pytest --durations=15 $(WHOLE)
 
 .PHONY: chaos
 chaos: $(VENV)/dev.stamp ## Only the faults, drawn by SEED, against the whole line, for MINUTES (MINUTES=6 SEED=1)
