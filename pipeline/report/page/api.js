@@ -7,14 +7,18 @@ export class Problem extends Error {
   }
 }
 
+// What passes by itself: no connection, a report that reads its counts yet, too many questions at a time.
+export const passes = (problem) => !(problem instanceof Problem) || problem.status === 429 || problem.status >= 500;
+const AGAIN_MS = 2000;
+
 async function json(answer) {
   const said = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Problem(answer.status, said);
   return said;
 }
 
-export async function get(path, query = "") {
-  return json(await fetch(query ? `${path}?${query}` : path, { headers: { Accept: "application/json" } }));
+export async function get(path, query = "", signal = null) {
+  return json(await fetch(query ? `${path}?${query}` : path, { headers: { Accept: "application/json" }, signal }));
 }
 
 export async function signIn(key) {
@@ -29,9 +33,7 @@ export async function signOut(csrfToken) {
 
 const nameOf = (row, by) => by.map((column) => row[column]).join("\u0000");
 
-// Follows a query: `show` gets the whole answer each time something in it changed. Returns what ends it.
-export function follow(query, by, show, fail) {
-  const source = new EventSource(`/v1/live?${query}`);
+function listen(source, by, show, stopped) {
   let answer = null;
   let rows = new Map();
   const publish = (head) => {
@@ -50,7 +52,33 @@ export function follow(query, by, show, fail) {
     publish(head);
   });
   source.addEventListener("fresh", (event) => answer && publish(JSON.parse(event.data)));
-  source.addEventListener("problem", (event) => { source.close(); fail(new Problem(0, JSON.parse(event.data))); });
-  source.addEventListener("error", () => source.readyState === EventSource.CLOSED && fail(new Problem(0, {})));
-  return () => source.close();
+  source.addEventListener("problem", () => { source.close(); stopped(); });
+  source.addEventListener("error", () => source.readyState === EventSource.CLOSED && stopped());
+}
+
+// Follows a query: `show` gets the whole answer each time something in it changed. Returns what ends it.
+// A browser gives a stream up at the first answer that is none, as while the report starts, and does not say why: the
+// same question asked once does. What passes is waited for; for the rest `fail` gets the problem, and it is over.
+export function follow(query, by, show, fail) {
+  let source = null;
+  let timer = 0;
+  let over = false;
+  const open = () => {
+    source = new EventSource(`/v1/live?${query}`);
+    listen(source, by, show, again);
+  };
+  const again = async () => {
+    try {
+      await get("/v1/report", query);
+    } catch (problem) {
+      if (!over && !passes(problem)) return fail(problem);
+    }
+    if (!over) timer = setTimeout(open, AGAIN_MS);
+  };
+  open();
+  return () => {
+    over = true;
+    clearTimeout(timer);
+    source.close();
+  };
 }

@@ -45,6 +45,13 @@ export function draw(rows, names, units, before) {
   table(rows, names, units);
 }
 
+// Shows nothing: whose it was may have gone.
+export function erase() {
+  plot?.destroy();
+  plot = null;
+  for (const id of ["chart", "chart-text", "chart-table"]) by(id).replaceChildren();
+}
+
 function table(rows, names, units) {
   if (!by("chart-table").closest("details").open) return;
   const head = make("thead", {}, make("tr", {}, ...["time", ...names].map((name) => make("th", { scope: "col" }, name))));

@@ -17,7 +17,8 @@ export const by = (id) => document.getElementById(id);
 // Replaces what an element holds only where it differs, so that focus stays and nothing flickers.
 export function put(element, ...children) {
   const before = [...element.childNodes];
-  children.forEach((child, index) => {
+  children.forEach((given, index) => {
+    const child = typeof given === "string" ? document.createTextNode(given) : given;
     const old = before[index];
     if (old === undefined) element.append(child);
     else if (!old.isEqualNode(child) && !old.contains(document.activeElement)) old.replaceWith(child);

@@ -11,8 +11,11 @@ const CUT = {
   beacons: "it holds more beacons than are read for one answer",
   deadline: "there was no time for all of it",
 };
+const AGAIN_MS = 1000;
 let asked = 0;
 let open = null;
+// Of the question under way: who chooses another window waits for no earlier one.
+let under = new AbortController();
 
 // cell: its filters by dimension, of what it is for people, the metric as the catalog describes it, the window of the page
 // and its query's range, and where the focus goes afterwards.
@@ -25,7 +28,7 @@ export async function explain(cell) {
   put(by("explain-window"));
   if (!by("explain").open) by("explain").showModal();
   const words = { window: cell.window, from: `now-${cell.range}`, by: "time", metrics: cell.metric.name, order: "-time", limit: "500" };
-  await telling(async () => {
+  await telling(mine, async () => {
     const filters = Object.fromEntries(Object.entries(cell.filters).map(([name, value]) => [name, listed([value])]));
     const answer = await get("/v1/report", new URLSearchParams({ ...words, ...filters }));
     if (mine !== asked) return;
@@ -40,18 +43,24 @@ export async function explain(cell) {
 async function look(more = {}) {
   const mine = ++asked;
   say("…");
-  await telling(async () => {
+  under.abort();
+  under = new AbortController();
+  const { signal } = under;
+  await telling(mine, async () => {
     const words = { ...open.filters, window: open.window, metric: open.metric.name };
-    const answer = await get("/v1/events", new URLSearchParams({ ...words, start: by("explain-window").value, ...more }));
+    const answer = await get("/v1/events", new URLSearchParams({ ...words, start: by("explain-window").value, ...more }), signal);
     if (mine === asked) tell(answer);
-  });
+  }, () => look(more));
 }
 
-async function telling(ask) {
+// Says what went wrong, unless something else is asked for by now; another's turn is waited for.
+async function telling(mine, ask, again) {
   try {
     await ask();
   } catch (problem) {
+    if (mine !== asked) return;
     say(problem.message);
+    if (again && problem.status === 429) setTimeout(() => mine === asked && by("explain").open && again(), AGAIN_MS);
   }
 }
 
@@ -89,4 +98,4 @@ by("explain-window").addEventListener("change", () => look());
 by("explain-further").addEventListener("click", () => look(FURTHER));
 by("explain-close").addEventListener("click", () => by("explain").close());
 // What was opened may have been drawn anew meanwhile: the focus goes back to where it is now.
-by("explain").addEventListener("close", () => open.opener()?.focus());
+by("explain").addEventListener("close", () => { under.abort(); open.opener()?.focus(); });

@@ -1,14 +1,15 @@
 // The page: state from the address, answers from /v1/report and /v1/live, parts drawn from answers only.
 
-import { follow, get, Problem, signIn, signOut } from "./api.js";
-import { draw } from "./chart.js";
+import { follow, get, passes, Problem, signIn, signOut } from "./api.js";
+import { draw, erase } from "./chart.js";
 import { by, option, put } from "./dom.js";
 import { explain } from "./explain.js";
-import { COLUMNS, funnel, health, quality, splits, tiles, top } from "./parts.js";
+import { COLUMNS, funnel, health, lineOf, quality, splits, tiles, top } from "./parts.js";
 import { fittingWindow, listed, query, RANGES, readState, seconds, writeState } from "./state.js";
 import { clock, shown } from "./words.js";
 
 const TOP = 12;
+const EVERY_MS = 5000;
 const HOUR = 3600;
 const FUNNEL = ["plays", "quartile25", "quartile50", "quartile75", "quartile100"];
 const QUALITY = ["bufferPerMinute", "bufferedViewRate", "averageBitrate", "averageJoinTime", "errors", "exitsBeforeStart"];
@@ -20,15 +21,25 @@ let session = null;
 let units = {};
 let ends = [];
 let timer = 0;
+// Counts views: what was asked for an earlier one is not shown in the next.
+let views = 0;
+// By what met them, so that each goes away with its cause.
+const problems = new Map();
 
 const metric = (name) => catalog.metrics.find((one) => one.name === name);
 // What a number means and how it is worked out, as the catalog says it.
 const says = (name) => (metric(name) ? `${metric(name).says} (${metric(name).formula})` : "");
 const known = (names) => names.filter((name) => name in units);
 
-function complain(problem) {
-  by("problem").textContent = problem.message;
+function complain(where, problem) {
+  problems.set(where, problem.message);
+  by("problem").textContent = [...new Set(problems.values())].join(" ");
   if (problem instanceof Problem && problem.status === 401) ask();
+}
+
+function calm(where) {
+  problems.delete(where);
+  by("problem").textContent = [...new Set(problems.values())].join(" ");
 }
 
 function change(changes) {
@@ -38,16 +49,14 @@ function change(changes) {
   show();
 }
 
-function fillControls() {
+function fillControls(all = false) {
   const form = by("controls");
   for (const name of ["partnerId", "entryId", "range", "window", "metric", "second"]) {
-    if (form.elements[name] !== document.activeElement) form.elements[name].value = state[name];
+    if (all || form.elements[name] !== document.activeElement) form.elements[name].value = state[name];
   }
   form.elements.compare.checked = state.compare === "previous";
-  if (session.partnerId !== null) {
-    form.elements.partnerId.value = session.partnerId;
-    form.elements.partnerId.disabled = true;
-  }
+  form.elements.partnerId.disabled = session.partnerId !== null;
+  if (session.partnerId !== null) form.elements.partnerId.value = session.partnerId;
 }
 
 // Every window of the range that is counted to its end, those without a row too: nothing came in them. A window that
@@ -76,13 +85,14 @@ function showSeries(window) {
     draw(filled(answer, window, names), names, names.map((name) => units[name]), state.compare === "previous");
     funnel(answer.totals);
     quality(answer.totals, known(QUALITY).map((name) => ({ name, unit: units[name], says: says(name) })));
-  }, complain));
-  by("export").href = `/v1/report?${query(state, window.name, { by: "time,entry", metrics: metrics.join(","), format: "csv", limit: "50000" })}`;
+  }, (problem) => complain("series", problem)));
+  by("export").href = `/v1/report?${query(state, window.name, { by: "time,entry", metrics: metrics.join(","), format: "csv" })}`;
 }
 
 // What no sum says: asked for apart from the stream, as it is read out of every hour of the range.
 const NOTHING = { totals: {}, previous: { totals: {} }, estimates: {} };
-const latest = { totals: {}, before: {}, peak: NOTHING, whole: NOTHING, now: null, nowBefore: undefined };
+const UNKNOWN = { totals: {}, before: {}, peak: NOTHING, whole: NOTHING, now: null, nowBefore: null };
+const latest = { ...UNKNOWN };
 
 function showTiles() {
   const totals = { ...latest.totals, ...latest.peak.totals };
@@ -102,24 +112,23 @@ function sessionsTile() {
   return { name: "Sessions", value: totals.sessions ?? null, unit: "sessions", before: undefined, says: since };
 }
 
-async function showWhole(window) {
-  latest.peak = await get("/v1/report", query(state, window.name, { by: "", metrics: "peak", compare: "previous" }));
+async function showWhole(asked, window, isCurrent) {
+  const peak = await get("/v1/report", query(asked, window.name, { by: "", metrics: "peak", compare: "previous" }));
   const now = Date.now() / 1000;
-  const hours = { from: String(Math.floor((now - seconds(state.range)) / HOUR) * HOUR), to: String(Math.ceil(now / HOUR) * HOUR) };
+  const hours = { from: String(Math.floor((now - seconds(asked.range)) / HOUR) * HOUR), to: String(Math.ceil(now / HOUR) * HOUR) };
   const [name, range] = window.seconds < HOUR ? ["1m", {}] : ["1h", hours];
-  latest.whole = await get("/v1/report", query(state, name, { by: "", metrics: "sessions", ...range }));
+  const whole = await get("/v1/report", query(asked, name, { by: "", metrics: "sessions", ...range }));
+  const audience = await get("/v1/report", query({ ...asked, range: "2m" }, "10s", { by: "time", metrics: "audience", order: "time" }));
+  if (!isCurrent()) return;
+  Object.assign(latest, { peak, whole, ...audienceNow(audience) });
   showTiles();
 }
 
-function showNow() {
-  const asked = query({ ...state, range: "2m" }, "10s", { by: "time", metrics: "audience", order: "time" });
-  ends.push(follow(asked, ["time"], (answer) => {
-    const through = answer.asOf === null ? null : Math.floor((answer.countedThrough ?? 0) / 10) * 10 - 10;
-    const audience = (start) => answer.rows.find((row) => row.time === start)?.audience ?? 0;
-    latest.now = through === null ? 0 : audience(through);
-    latest.nowBefore = through === null ? null : audience(through - 60) || null;
-    showTiles();
-  }, complain));
+// The last 10 s that are counted to their end, and those a minute before; null where they are not known.
+function audienceNow(answer) {
+  const through = Math.floor((answer.countedThrough ?? 0) / 10) * 10 - 10;
+  const audience = (start) => (start < answer.from ? null : answer.rows.find((row) => row.time === start)?.audience ?? 0);
+  return { now: audience(through), nowBefore: audience(through - 60) || null };
 }
 
 function showTop(window) {
@@ -132,6 +141,8 @@ function showTop(window) {
         .find(({ dataset }) => dataset.entry === entry && dataset.partner === partner)?.closest("tr").querySelector(`[data-number="${of}"]`),
     }));
   let lines = new Map();
+  let over = false;
+  ends.push(() => { over = true; });
   let drawn = "";
   ends.push(follow(asked, ["partnerId", "entryId"], async (answer) => {
     const order = state.order.replace("-", "");
@@ -140,24 +151,29 @@ function showTop(window) {
     const paint = () => top(answer, lines, units, state.order, sort, (row) => change({ partnerId: row.partnerId, entryId: row.entryId }), explained);
     paint();
     put(by("entries"), ...answer.rows.map((row) => option(row.entryId, "")));
-    const entries = answer.rows.map((row) => row.entryId).filter((entry) => entry);
-    const key = JSON.stringify([entries, Math.floor(Date.now() / 10_000)]);
-    if (entries.length && key !== drawn) {
+    const shownLines = answer.rows.filter((row) => row.entryId);
+    const key = JSON.stringify([shownLines.map(lineOf), Math.floor(Date.now() / 10_000)]);
+    if (shownLines.length && key !== drawn) {
       drawn = key;
-      lines = await sparklines(window, entries);
+      const found = await sparklines(window, shownLines).catch((problem) => over || complain("lines", problem));
+      if (over || !(found instanceof Map)) return;
+      calm("lines");
+      lines = found;
       paint();
     }
-  }, complain));
+  }, (problem) => complain("top", problem)));
 }
 
-async function sparklines(window, entries) {
-  const words = { by: "time,entry", metrics: "views", order: "time", limit: "20000", entryId: listed(entries) };
+async function sparklines(window, shownLines) {
+  const entries = [...new Set(shownLines.map((row) => row.entryId))];
+  const words = { by: "time,partner,entry", metrics: "views", order: "time", limit: "20000", entryId: listed(entries) };
   const answer = await get("/v1/report", query({ ...state, entryId: "" }, window.name, words));
   const steps = Math.max(2, Math.min(60, Math.floor(seconds(state.range) / window.seconds)));
-  const lines = new Map(entries.map((entry) => [entry, new Array(steps).fill(0)]));
+  const lines = new Map(shownLines.map((row) => [lineOf(row), new Array(steps).fill(0)]));
   for (const row of answer.rows) {
     const at = Math.min(steps - 1, Math.floor(((row.time - answer.from) * steps) / (answer.to - answer.from)));
-    lines.get(row.entryId)[at] += row.views;
+    const line = lines.get(lineOf(row));
+    if (line !== undefined) line[at] += row.views;
   }
   return lines;
 }
@@ -182,13 +198,15 @@ function splitExplained(dimension) {
   });
 }
 
-async function showSplits(window) {
+async function showSplits(asked, window, isCurrent) {
   const found = [];
   for (const [dimension, title] of SPLITS) {
     const kept = splitWindow(dimension, window);
     if (!kept) continue;
     const words = { by: dimension, metrics: "views", order: "-views", limit: "6" };
-    found.push({ title, dimension, answer: await get("/v1/report", query(state, kept.name, words)), explained: splitExplained(dimension) });
+    const answer = await get("/v1/report", query(asked, kept.name, words));
+    if (!isCurrent()) return;
+    found.push({ title, dimension, answer, explained: splitExplained(dimension) });
   }
   splits(found);
 }
@@ -197,33 +215,51 @@ function sort(name) {
   change({ order: state.order === `-${name}` ? name : `-${name}` });
 }
 
-function show() {
+// Ends what the page follows and asks for.
+function rest() {
+  views += 1;
   ends.forEach((end) => end());
   ends = [];
-  clearInterval(timer);
-  by("problem").textContent = "";
-  latest.peak = latest.whole = NOTHING;
-  const window = fittingWindow(catalog.windows, state);
+  clearTimeout(timer);
+}
+
+function show() {
+  rest();
+  for (const where of [...problems.keys()]) calm(where);
+  Object.assign(latest, UNKNOWN);
+  const [mine, asked] = [views, state];
+  const isCurrent = () => mine === views;
+  const window = fittingWindow(catalog.windows, asked);
   showSeries(window);
-  showNow();
   showTop(window);
   const slow = async () => {
     try {
-      await showWhole(window);
-      await showSplits(window);
-      health(await get("/v1/status"));
+      await showWhole(asked, window, isCurrent);
+      if (isCurrent()) await showSplits(asked, window, isCurrent);
+      const status = isCurrent() ? await get("/v1/status") : null;
+      if (!isCurrent()) return;
+      health(status);
+      calm("slow");
     } catch (problem) {
-      complain(problem);
+      if (!isCurrent()) return;
+      complain("slow", problem);
     }
+    // A 401 has ended the view.
+    if (isCurrent()) timer = setTimeout(slow, EVERY_MS);
   };
   slow();
-  timer = setInterval(slow, 5000);
 }
 
+// Asks for a key. What was shown was another's, perhaps: nothing of it stays.
 function ask() {
-  ends.forEach((end) => end());
-  clearInterval(timer);
+  rest();
+  Object.assign(latest, UNKNOWN);
+  erase();
+  for (const id of ["tiles", "top", "funnel", "quality", "splits", "entries", "health"]) put(by(id));
+  by("explain").close();
+  by("export").removeAttribute("href");
   by("content").hidden = true;
+  by("sign-out").hidden = true;
   by("sign-in").hidden = false;
   by("sign-in").elements.key.focus();
 }
@@ -231,6 +267,8 @@ function ask() {
 async function begin() {
   session = await get("/session");
   if (!session.signedIn) return ask();
+  // A link of somebody else's, or the view of who was signed in before: a partner has one to look at.
+  if (session.partnerId !== null) state = { ...state, partnerId: "" };
   catalog = await get("/v1/catalog");
   units = Object.fromEntries(catalog.metrics.map((one) => [one.name, one.unit]));
   by("sign-in").hidden = true;
@@ -241,7 +279,7 @@ async function begin() {
   put(form.window, option("", "fitting"), ...catalog.windows.map((one) => option(one.name, one.name)));
   put(form.metric, ...catalog.metrics.map((one) => option(one.name, one.name)));
   put(form.second, option("", "nothing"), ...catalog.metrics.map((one) => option(one.name, one.name)));
-  fillControls();
+  fillControls(true);
   return show();
 }
 
@@ -252,6 +290,7 @@ by("controls").addEventListener("change", (event) => {
 by("controls").addEventListener("submit", (event) => event.preventDefault());
 by("sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
+  by("sign-in-problem").textContent = "";
   try {
     await signIn(event.target.elements.key.value);
     event.target.reset();
@@ -262,9 +301,33 @@ by("sign-in").addEventListener("submit", async (event) => {
 });
 by("sign-out").addEventListener("click", async () => {
   await signOut(session.csrfToken);
-  await begin();
+  state = readState("");
+  history.pushState(null, "", location.pathname);
+  await start();
 });
-addEventListener("popstate", () => { state = readState(location.search); fillControls(); show(); });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+const isShown = () => !by("content").hidden;
+addEventListener("popstate", () => {
+  state = readState(location.search);
+  if (!isShown()) return;
+  fillControls(true);
+  show();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => isShown() && show());
+// A browser has six connections to a report: who looks at another tab needs none.
+document.addEventListener("visibilitychange", () => {
+  if (!isShown()) return;
+  if (document.hidden) rest();
+  else show();
+});
 
-begin().catch(complain);
+async function start() {
+  try {
+    await begin();
+    calm("start");
+  } catch (problem) {
+    complain("start", problem);
+    if (passes(problem)) setTimeout(start, EVERY_MS);
+  }
+}
+
+start();

@@ -26,6 +26,9 @@ function number(name, row, units, explain) {
   return make("td", {}, make("button", { type: "button", "data-number": name, title: "Show the beacons behind this number", onclick }, text));
 }
 
+// Whose sparkline: two partners may have an entry of one name.
+export const lineOf = (row) => `${row.partnerId}\u0000${row.entryId}`;
+
 export function top(answer, series, units, order, sort, pick, explained) {
   const sorted = (name) => (order === `-${name}` ? "descending" : order === name ? "ascending" : "none");
   const head = make("tr", {}, make("th", { scope: "col" }, "entry"), make("th", { scope: "col" }, "over time"),
@@ -34,7 +37,7 @@ export function top(answer, series, units, order, sort, pick, explained) {
         text + { descending: " ▼", ascending: " ▲", none: "" }[sorted(name)]))));
   const rows = answer.rows.map((row) => make("tr", {},
     make("td", {}, make("button", { type: "button", "data-entry": row.entryId, "data-partner": row.partnerId, onclick: () => pick(row) }, row.entryId || "(none)")),
-    make("td", {}, spark(series.get(row.entryId) ?? [])),
+    make("td", {}, spark(series.get(lineOf(row)) ?? [])),
     ...COLUMNS.map(([name]) => number(name, row, units, explained(name)))));
   put(by("top"), make("thead", {}, head), make("tbody", {}, ...rows));
 }
