@@ -65,13 +65,14 @@ def streams(session: Session, loaded: Loaded, warm: int, hops: int) -> Run:
 
 def python_peer(session: Session, loaded: Loaded, warm: int, name: str, python: str, *options: str) -> Run:
     script = Path(__file__).parents[1] / "peers" / f"{name}_peer.py"
+    env = {"PYTHONPATH": str(build.lz4())} if name == "faust" else None
 
     def contend(out: Path) -> Run:
         state = session.folder / name
         shutil.rmtree(state, ignore_errors=True)
         words = [session.broker.bootstrap, loaded.topic, session.name(f"{name}-"), str(loaded.beacons)]
         command = [python, str(script), *words, str(state), str(out), *options]
-        return run(name, command, warm, log=session.log(name))
+        return run(name, command, warm, env, session.log(name))
 
     return checked(session, contend, loaded.truth)
 

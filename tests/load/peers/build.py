@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.load.session import BUILD
 
 QUIX = "quixstreams==3.28.1"
+CRAMJAM = "cramjam==2.14.0"
 
 
 @functools.cache
@@ -29,3 +30,12 @@ def quix() -> Path:
         subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
     subprocess.run([str(python), "-m", "pip", "install", "-q", QUIX, "orjson"], check=True)
     return python
+
+
+@functools.cache
+def lz4() -> Path:
+    """Return a folder for PYTHONPATH with what aiokafka reads and writes lz4 by; our worker does without."""
+    folder = BUILD / "lz4"
+    if not folder.exists():
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), CRAMJAM], check=True)
+    return folder

@@ -116,9 +116,11 @@ def main(bootstrap: str, topic: str, group: str, total: int, state: str, out: st
         table.update(keep, stateful=True)
     else:
         fresh = table.apply(split, stateful=True, expand=True)
-        timed = fresh.set_timestamp(lambda found, *_: found["time"])
-        keyed = timed.group_by("key", key_serializer="str", key_deserializer="str")
-        keyed.tumbling_window(timedelta(seconds=10), grace_ms=timedelta(hours=1)).agg(
+        keyed = fresh.group_by("key", key_serializer="str", key_deserializer="str")
+        # Behind the repartition topic: there our Kafka's LogAppendTime replaces a record's time (Kafka Streams sets its
+        # own topics to CreateTime, Quix does not).
+        timed = keyed.set_timestamp(lambda found, *_: found["time"])
+        timed.tumbling_window(timedelta(seconds=10), grace_ms=timedelta(hours=1)).agg(
             row=agg.Reduce(reducer=add, initializer=lambda found: found["row"])
         ).current().update(emitted, metadata=True)
     threading.Thread(target=watch, args=(total, out, mode), daemon=True).start()
