@@ -58,8 +58,9 @@ def import_(files: tuple[Path, ...], rate: int, dry_run: bool) -> None:
 
     Running it again, with the same files or ones that overlap them, changes nothing: a line's record id is a
     digest of the line and of its how-manieth it is in its file, and topic imports remembers every id that was
-    put. What is not remembered is what the line received by itself longer than the dedupe horizon ago: do not
-    import a log of beacons that were counted live.
+    put. What an import that was killed had put is looked for in topic beacons: run it again within that topic's
+    retention, else the lines in doubt are taken as put, and told. What is not remembered is what the line received
+    by itself longer than the dedupe horizon ago: do not import a log of beacons that were counted live.
 
     Windows that are over their retention by now are not counted any more: only the longer ones get the beacon.
     Addresses are cut to /24 and /48. Takes about 100 bytes of memory a line of the largest file.
