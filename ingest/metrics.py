@@ -62,6 +62,7 @@ class Ledger:
     connections: int = 0
     kafka_open: int = 0
     spool_bytes: int = 0
+    spool_max_bytes: int = 0
     spool_since_ms: int | None = None
     refused: dict[str, int] = field(default_factory=dict)
     produce_seconds: Spread = field(default_factory=Spread)
@@ -96,6 +97,7 @@ _GAUGES = {
     "connections": "Open connections.",
     "kafka_open": "1 while the circuit is open and beacons go to the spool.",
     "spool_bytes": "Bytes in the spool.",
+    "spool_max_bytes": "Bytes that the spool holds at most; past them requests are refused.",
 }
 
 

@@ -55,7 +55,9 @@ class Process:
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
         self._looking: asyncio.Task[None] | None = None
+        room = _spool_room(config)
         self.ledger = Ledger(
+            spool_max_bytes=room.bytes,
             spool_damaged=segments.damaged,
             spool_repeated=segments.repeated,
             spool_cut_bytes=segments.cut_bytes,
@@ -63,7 +65,7 @@ class Process:
         self._segments = segments
         self._spans = spans or Spans()
         self._away_since_ns = time_ns()
-        self._spool = Spool(segments, _spool_room(config), self.ledger)
+        self._spool = Spool(segments, room, self.ledger)
         self._ladder = Ladder(
             sink, self._spool, self.ledger, config.ingest_kafka_ms / 1000, config.ingest_answer_ms / 1000
         )

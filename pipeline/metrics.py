@@ -12,6 +12,9 @@ from pipeline.batch import Batch
 from pipeline.partition import Partition
 from pipeline.standby import Standby
 
+# A ledger names what has happened. An alert that compares with before needs to see that this had not.
+_FROM_THE_START = {"lostOffsets": 0}
+
 
 class WorkerMetrics:
     """What a worker says of itself."""
@@ -86,7 +89,7 @@ class _Ledgers:
         for number, partition in self._held().items():
             committed = partition.committed
             position.add_metric([str(number)], committed.offset)
-            for outcome, total in committed.ledger.items():
+            for outcome, total in (_FROM_THE_START | committed.ledger).items():
                 beacons.add_metric([str(number), outcome], total)
         yield beacons
         yield position

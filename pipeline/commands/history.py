@@ -6,7 +6,7 @@ import gzip
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +31,13 @@ class Exported:
     Attributes:
         topic: id of topic `windows`; another one is read from its beginning.
         next: per partition the next offset. runs: how many runs wrote a file.
+        form: of its files; "" before the first run.
     """
 
     topic: str
     next: Offsets
     runs: int
+    form: str
 
 
 @click.group()
@@ -62,16 +64,23 @@ def export(folder: Path, form: str) -> None:
     clickhouse-ndjson   FOLDER/rows-000001.ndjson.gz, ..., one a run, for INSERT ... FORMAT JSONEachRow into the
                         table of deploy/history/clickhouse.sql (which can read the topic by itself as well)
 
-    Rows stay apart by partition: add them up. Times in ms where the metric is a time. Every row carries a version,
-    so a run that was cut short, or repeated, changes nothing. Rows whose retention is over stay in the files; rows
-    that `erase` deleted are deleted there too. A row is final some time after its window: beacons may come late.
+    A folder holds one form. Rows stay apart by partition: add them up. Times in ms where the metric is a time. Every
+    row carries a version, so a run that was cut short, or repeated, changes nothing. A row is final some time after
+    its window: beacons may come late. Files written before a metric or dimension was added have no column of it, until
+    their day changes: read several by read_parquet(..., union_by_name = true).
+
+    Rows whose retention is over stay in the files. Rows that `erase` deleted are deleted in the files too, by the next
+    run within seven days (as long does Kafka keep deletions) and while the rows' retention lasts. What was not erased
+    by then is in no topic any more, and `erase` cannot reach it: delete it from the files by hand.
     """
     broker = Broker.from_environment()
     topic = broker.topics.windows
     topic_id = broker.topic_id(topic)
     done = _exported(folder)
+    if done.form not in ("", form):
+        raise RefusedSetting(f"{folder} holds an export --to {done.form}: give --to {form} a folder of its own")
     if done.topic != topic_id:
-        done = Exported(topic_id, {}, done.runs)
+        done = Exported(topic_id, {}, done.runs, form)
     write = _write_parquet if form == "parquet" else _write_ndjson
     if form == "parquet":
         _duckdb()
@@ -93,22 +102,30 @@ def export(folder: Path, form: str) -> None:
             progress.read(messages)
     rows = newest(rows)
     total = write(folder, rows, done.runs + 1) if rows else 0
-    _note(folder, Exported(topic_id, end, done.runs + bool(rows)))
+    _note(folder, Exported(topic_id, end, done.runs + bool(rows), form))
     click.echo(f"{len(rows)} rows changed since the last run, {total} files written")
 
 
 def _exported(folder: Path) -> Exported:
     path = folder / STATE
     if not path.exists():
-        return Exported("", {}, 0)
+        return Exported("", {}, 0, "")
     words = orjson.loads(path.read_bytes())
-    return Exported(words["topic"], {int(part): offset for part, offset in words["next"].items()}, words["runs"])
+    next_ = {int(part): offset for part, offset in words["next"].items()}
+    return Exported(words["topic"], next_, words["runs"], words.get("form") or _form_of(folder))
+
+
+def _form_of(folder: Path) -> str:
+    """Return the form of what an earlier version wrote, which did not note it; "" if nothing tells."""
+    if any(folder.glob("window=*")):
+        return "parquet"
+    return "clickhouse-ndjson" if any(folder.glob("rows-*.ndjson.gz")) else ""
 
 
 def _note(folder: Path, exported: Exported) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     words = {"topic": exported.topic, "next": {str(part): at for part, at in exported.next.items()}}
-    _replace(folder / STATE, orjson.dumps(words | {"runs": exported.runs}))
+    _replace(folder / STATE, orjson.dumps(words | {"runs": exported.runs, "form": exported.form}))
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -152,21 +169,37 @@ def _merge(path: Path, changed: list[Row]) -> None:
     partial = path.with_name(path.name + ".partial")
     kinds = dict.fromkeys(COLUMNS, "BIGINT") | dict.fromkeys(TEXTS, "VARCHAR")
     typed = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in kinds.items()) + "}"
-    key, kept = _listed(KEY), _listed(name for name in COLUMNS if name != "deleted")
+    kept = {name: kind for name, kind in kinds.items() if name != "deleted"}
     with tempfile.NamedTemporaryFile(suffix=".ndjson") as file, duckdb.connect() as database:
         file.writelines(orjson.dumps(row) + b"\n" for row in changed)
         file.flush()
-        both = f"FROM read_json('{file.name}', format = 'newline_delimited', columns = {typed}) SELECT {kept}, deleted"
-        if path.exists():
-            both += f" UNION ALL FROM read_parquet({_quoted(path)}, hive_partitioning = false) SELECT {kept}, 0"
-        first = f"row_number() OVER (PARTITION BY {key} ORDER BY version DESC, deleted) = 1"
+        read = f"FROM read_json('{file.name}', format = 'newline_delimited', columns = {typed})"
+        old = f"read_parquet({_quoted(path)}, hive_partitioning = false)"
+        held = (
+            dict(database.execute(f"SELECT column_name, column_type FROM (DESCRIBE FROM {old})").fetchall())
+            if path.exists()
+            else {}
+        )
+        # The file's own columns too: another catalog's rows lose nothing.
+        wanted = kept | held
+        both = f"{read} SELECT {_selected(wanted, kept)}, deleted"
+        if held:
+            both += f" UNION ALL FROM {old} SELECT {_selected(wanted, held)}, 0"
+        first = f"row_number() OVER (PARTITION BY {_listed(KEY)} ORDER BY version DESC, deleted) = 1"
         database.execute(
-            f"COPY (SELECT {kept} FROM (FROM ({both}) QUALIFY {first}) WHERE deleted = 0 ORDER BY {key}) "
+            f"COPY (SELECT {_listed(wanted)} FROM (FROM ({both}) QUALIFY {first}) WHERE deleted = 0 "
+            f"ORDER BY {_listed(KEY)}) "
             f"TO {_quoted(partial)} (FORMAT parquet, COMPRESSION zstd)"
         )
     with partial.open("rb") as written:
         os.fsync(written.fileno())
     partial.replace(path)
+
+
+def _selected(wanted: dict[str, str], held: Container[str]) -> str:
+    """Return what to select for these columns where only some are held: "" and 0 are those of a row without them."""
+    empty = {name: "''" if kind == "VARCHAR" else "0" for name, kind in wanted.items()}
+    return ", ".join(f'"{name}"' if name in held else f'{empty[name]} AS "{name}"' for name in wanted)
 
 
 def _listed(names: Iterable[str]) -> str:

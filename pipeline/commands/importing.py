@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -58,15 +59,20 @@ def import_(files: tuple[Path, ...], rate: int, dry_run: bool) -> None:
 
     Running it again, with the same files or ones that overlap them, changes nothing: a line's record id is a
     digest of the line and of its how-manieth it is in its file, and topic imports remembers every id that was
-    put. What is not remembered is what the line received by itself longer than the dedupe horizon ago: do not
-    import a log of beacons that were counted live.
+    put. What an import that was killed had put is looked for in topic beacons: run it again within that topic's
+    retention, else the lines in doubt are taken as put, and told. What is not remembered is what the line received
+    by itself longer than the dedupe horizon ago: do not import a log of beacons that were counted live.
 
     Windows that are over their retention by now are not counted any more: only the longer ones get the beacon.
     Addresses are cut to /24 and /48. Takes about 100 bytes of memory a line of the largest file.
 
-    Exits with 1 if a line could not be read; the others are put all the same.
+    The files are read twice, so they must be files, no pipes, and stay as they are meanwhile.
+
+    Exits with 1 if a line could not be read; the others are put all the same. Nothing is put if a file ends or is
+    damaged in the middle of what is packed.
     """
     broker = Broker.from_environment()
+    _refuse_pipes(files)
     found = [_look(path) for path in files]
     for path, file in zip(files, found, strict=True):
         click.echo(_told(path, file))
@@ -81,8 +87,20 @@ def import_(files: tuple[Path, ...], rate: int, dry_run: bool) -> None:
         except NotTaken as error:
             raise click.ClickException(str(error)) from error
         click.echo(f"put {put} beacons, {before} were put before")
+        if put + before != beacons:
+            raise click.ClickException(
+                f"the files held {beacons} beacons when looked at and {put + before} when put: run this again, "
+                "nothing is put twice"
+            )
     if unreadable:
         raise click.ClickException(f"{unreadable} lines could not be read")
+
+
+def _refuse_pipes(files: tuple[Path, ...]) -> None:
+    """End in one line where a file can be read only once: the second reading would find nothing to put."""
+    for path in files:
+        if not path.is_file():
+            raise click.ClickException(f"{path} is no regular file: write it to one first, import reads it twice")
 
 
 def _put(broker: Broker, files: tuple[Path, ...], beacons: int, low: int, high: int, rate: int) -> tuple[int, int]:
@@ -126,19 +144,29 @@ def _look(path: Path) -> Found:
 
 def _beacons(path: Path, found: Found, tell: bool = False) -> Iterator[tuple[Beacon, bytes]]:
     reader = LogReader()
-    with closing(_open(path)) as file:
-        for number, raw in enumerate(file, 1):
-            line = raw.rstrip(b"\r\n")
-            if not line:
-                continue
-            try:
-                yield reader.read(line)
-            except NoBeacon as other:
-                found.others[str(other)] += 1
-            except Unreadable as error:
-                found.unreadable += 1
-                if tell and found.unreadable <= UNREADABLE_SHOWN:
-                    click.echo(f"{path}, line {number}: {error}", err=True)
+    for number, raw in _lines(path):
+        line = raw.rstrip(b"\r\n")
+        if not line:
+            continue
+        try:
+            yield reader.read(line)
+        except NoBeacon as other:
+            found.others[str(other)] += 1
+        except Unreadable as error:
+            found.unreadable += 1
+            if tell and found.unreadable <= UNREADABLE_SHOWN:
+                click.echo(f"{path}, line {number}: {error}", err=True)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file, numbered from 1; end in one line where it cannot be read on."""
+    number = 0
+    try:
+        with closing(_open(path)) as file:
+            for number, raw in enumerate(file, 1):
+                yield number, raw
+    except (EOFError, OSError, zlib.error) as error:
+        raise click.ClickException(f"{path}, line {number + 1} cannot be read: {error}") from error
 
 
 def _open(path: Path) -> IO[bytes]:

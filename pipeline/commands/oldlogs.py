@@ -18,10 +18,14 @@ import orjson
 
 from ingest.beacon import Beacon
 from ingest.wire import UnreadableLine, decode, encode
-from pipeline.commands.times import read_time
+from pipeline.commands.times import MOST_SECONDS
 
 BEACON_PATHS = frozenset({"/api_v3/index.php", "/collect"})
 MOST_AGENT = 512
+# A client of Kafka puts 1,000,000 bytes in a record, less what frames them.
+MOST_LINE_BYTES = 999_000
+# A receive time is of a server that ran: none is before 1970, or of the year 2200.
+END_MS = 7_258_118_400_000
 _COMBINED = re.compile(
     rb'(?P<address>\S+) \S+ .+? \[(?P<time>[^]]+)\] "(?P<request>(?:[^"\\]|\\.)*)" (?P<status>\d{3}) \S+'
     rb'(?: "(?P<referer>(?:[^"\\]|\\.)*)" "(?P<agent>(?:[^"\\]|\\.)*)")?'
@@ -52,8 +56,16 @@ class LogReader:
 
         Raises:
             NoBeacon: it holds none.
-            Unreadable: it is of no known format.
+            Unreadable: it is of no known format, of no time that can be, or more than Kafka takes.
         """
+        beacon, ours = self._read(line)
+        if not 0 < beacon.time < END_MS:
+            raise Unreadable("no usable time")
+        if len(ours) > MOST_LINE_BYTES:
+            raise Unreadable("too long")
+        return beacon, ours
+
+    def _read(self, line: bytes) -> tuple[Beacon, bytes]:
         if not line.startswith(b"{"):
             beacon = access_log_beacon(line, self._id(line))
             return beacon, encode(beacon)
@@ -136,10 +148,12 @@ def json_beacon(words: Any, id_: str) -> Beacon:
 def _json_time(value: Any) -> int:
     """Return Unix ms from Unix seconds (a fraction is kept), Unix ms (above 10^11), or ISO 8601."""
     if isinstance(value, str):
-        return read_time(value) * 1000 if value.isdigit() else _iso_ms(value)
-    if isinstance(value, bool) or not 0 < value < 1e14:
+        if not (value.isdigit() and value.isascii()):
+            return _iso_ms(value)
+        value = int(value)
+    if isinstance(value, bool) or not 0 < value < MOST_SECONDS * 1000:
         raise ValueError("time")
-    return int(value) if value > 1e11 else round(value * 1000)
+    return int(value) if value > MOST_SECONDS else round(value * 1000)
 
 
 def _iso_ms(text: str) -> int:

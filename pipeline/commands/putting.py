@@ -2,7 +2,9 @@
 
 Seen marks are kept for the dedupe horizon only; an old log may come again after a month. So topic `imports`
 (compact, one partition) notes the digests of what was put: before, as not done; after, as done. A note that is
-not done was left by a command that died: what it had put is then looked for in `beacons`.
+not done was left by a command that died: what it had put is then looked for in `beacons`. Where Kafka has removed
+records put since, nobody can tell any more: such lines are taken as put, since once too few can be told and made
+good, and once too often cannot.
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import click
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import NewTopic
 
-from pipeline.commands.broker import Broker, asking
+from pipeline.commands.broker import Broker, Offsets, asking
 from pipeline.commands.notes import Note, digest_of, note_key, pack_note, unpack_note
+from pipeline.commands.times import shown
 from pipeline.config import RefusedSetting
 
 # Of a note: 320 kB of digests, well below what one record may hold.
@@ -94,8 +98,9 @@ class Putter:
     def _finish(self, note: Note, written_ms: int) -> None:
         """Find what a command that died had put, and note it as done."""
         broker, topic = self._broker, self._broker.topics.beacons
+        begin = self._begin(note, written_ms)
         found: set[bytes] = set()
-        for messages in broker.read(topic, broker.at(topic, written_ms - SLACK_MS), broker.ends(topic)):
+        for messages in broker.read(topic, begin, broker.ends(topic)):
             for message in messages:
                 for line in (message.value() or b"").split(b"\n"):
                     try:
@@ -103,8 +108,34 @@ class Putter:
                     except (msgspec.DecodeError, UnicodeDecodeError):
                         continue  # another's line, unreadable: none that a command puts
         there = note.digests & found
+        # Asked for after the records were read: what was removed meanwhile is in doubt too.
+        if self._is_cut(note, begin):
+            doubted = len(note.digests - there)
+            there = note.digests
+            if doubted:
+                click.echo(
+                    f"{doubted} lines received {shown(note.low)} to {shown(note.high)} UTC are taken as put: a command "
+                    "that died may have put them, and Kafka has removed what would tell: compare counts of that time",
+                    err=True,
+                )
         self._known |= there
         self._note(note_key(note.digests), Note(True, note.low, note.high, frozenset(there)))
+
+    def _begin(self, note: Note, written_ms: int) -> Offsets:
+        """Return where in `beacons` the lines of a note can begin."""
+        topic = self._broker.topics.beacons
+        if not note.ends:
+            return self._broker.at(topic, written_ms - SLACK_MS)
+        first = self._broker.starts(topic)
+        return {part: max(first[part], note.ends[part] if part < len(note.ends) else 0) for part in first}
+
+    def _is_cut(self, note: Note, begin: Offsets) -> bool:
+        """Tell whether Kafka has removed records of `beacons` that may be the note's."""
+        first = self._broker.starts(self._broker.topics.beacons)
+        if note.ends:
+            return any(part < len(note.ends) and first[part] > note.ends[part] for part in first)
+        # A note of an earlier version: what lies before the first record held may be as late as that one.
+        return any(first[part] > 0 and begin[part] <= first[part] for part in first)
 
     def _ensure_topic(self) -> None:
         if self._broker.partitions(self._topic):
@@ -130,7 +161,9 @@ class Putter:
         if new:
             times = [line.time for line in new.values()]
             digests = frozenset(new)
-            self._note(note_key(digests), Note(False, min(times), max(times), digests))
+            ends = self._broker.ends(self._broker.topics.beacons)
+            known = tuple(ends[part] for part in sorted(ends))
+            self._note(note_key(digests), Note(False, min(times), max(times), digests, known))
             self._produce(list(new.values()))
             self._note(note_key(digests), Note(True, min(times), max(times), digests))
             self._known |= digests

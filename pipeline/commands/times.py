@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+# Digits above this are milliseconds: as seconds it is the year 5138, as milliseconds 1973.
+MOST_SECONDS = 10**11
+
 
 def shown(time_ms: int) -> str:
     """Return an instant (Unix ms) for people, in UTC."""
@@ -23,13 +26,16 @@ def age(time_ms: int, now_ms: int) -> str:
 
 
 def read_time(text: str) -> int:
-    """Return an instant as Unix seconds, from Unix seconds or ISO 8601 (UTC where no zone is said).
+    """Return an instant as Unix seconds, from Unix seconds, Unix ms or ISO 8601 (UTC where no zone is said).
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is none of these.
     """
     if text.isdigit() and text.isascii():
-        return int(text)
+        number = int(text)
+        if number > MOST_SECONDS * 1000:
+            raise ValueError("no time")
+        return number // 1000 if number > MOST_SECONDS else number
     instant = datetime.fromisoformat(text)
     return int((instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp())
 

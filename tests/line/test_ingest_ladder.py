@@ -177,6 +177,7 @@ async def test_a_full_spool_refuses_and_takes_again_when_it_was_drained(tmp_path
     kafka = FakeKafka()
     kafka.away = True
     async with ingest_line(tmp_path, kafka, ingest_spool_max_mib=1) as line:
+        assert metrics(line, "spool_max_bytes") == (1 << 20,)
         big = "x" * 15_000
         results = [(await line.get(f"/collect?pad={big}&n={n}")).status for n in range(100)]
         kept = results.count(200)

@@ -33,6 +33,17 @@ def test_the_ledger_of_every_open_partition_is_shown() -> None:
         assert metrics.registry.get_sample_value("worker_position", {"partition": "3"}) == 3
 
 
+def test_that_nothing_was_lost_is_shown_from_the_start_so_that_a_first_loss_is_a_rise() -> None:
+    with living([[Sent()]]) as life:
+        metrics = WorkerMetrics()
+        metrics.watch(lambda: {0: life.partition})
+        lost = {"partition": "0", "outcome": "lostOffsets"}
+        assert metrics.registry.get_sample_value("worker_beacons_total", lost) == 0
+        life.partition.skip_to(3)
+        life.finish()
+        assert metrics.registry.get_sample_value("worker_beacons_total", lost) == 3
+
+
 def test_what_is_folded_and_not_written_is_not_shown_yet() -> None:
     with living([[Sent()]]) as life:
         life.take()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import orjson
+import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.commands.broker import Broker
 from pipeline.commands.clickhouse import statements
-from pipeline.commands.history import _merge
+from pipeline.commands.history import STATE, _merge, history
 from pipeline.commands.warehouse import (
     COLUMNS,
     DIMENSION_NAMES,
@@ -22,6 +26,7 @@ from pipeline.commands.warehouse import (
     newest,
     warehouse_row,
 )
+from pipeline.config import RefusedSetting
 
 START = 1_795_000_000 // 3600 * 3600
 NOW_S = START + 7200.0
@@ -102,6 +107,65 @@ def test_a_parquet_file_holds_one_row_a_key_whatever_is_merged_again(tmp_path: P
     assert once == held(path) == [("a", 11, 2), ("b", 20, 1), ("c", 30, 2)]
     _merge(path, [row("b", 3, 0, deleted=1)])
     assert held(path) == [("a", 11, 2), ("c", 30, 2)]
+
+
+def test_a_day_file_written_before_a_metric_and_a_dimension_were_added_takes_changed_rows(tmp_path: Path) -> None:
+    path = tmp_path / "day.parquet"
+    _merge(path, [row("a", 1, 10), row("b", 1, 20)])
+    earlier = tmp_path / "earlier.parquet"
+    duckdb.read_parquet(str(path)).project("* EXCLUDE (views, browser)").write_parquet(str(earlier))
+    _merge(earlier, [row("a", 2, 11) | {"views": 5}])
+    found = duckdb.read_parquet(str(earlier)).order("entryId").project("entryId, plays, views, browser").fetchall()
+    assert found == [("a", 11, 5, ""), ("b", 20, 0, "")]
+
+
+def test_a_column_that_this_catalog_does_not_have_stays_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "day.parquet"
+    _merge(path, [row("a", 1, 10), row("b", 1, 20)])
+    later = tmp_path / "later.parquet"
+    duckdb.read_parquet(str(path)).project("*, 7 AS newMetric, 'x' AS newName").write_parquet(str(later))
+    _merge(later, [row("a", 2, 11)])
+    found = duckdb.read_parquet(str(later)).order("entryId").project("entryId, plays, newMetric, newName").fetchall()
+    assert found == [("a", 11, 0, ""), ("b", 20, 7, "x")]
+
+
+NDJSON, PARQUET = "clickhouse-ndjson", "parquet"
+
+
+@pytest.mark.parametrize(("first", "then"), [(PARQUET, NDJSON), (NDJSON, PARQUET)])
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_a_folder_that_holds_one_form_refuses_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, then: str, is_noted: bool
+) -> None:
+    record = SimpleNamespace(
+        key=lambda: key(entry="a"),
+        value=lambda: b'{"plays":1}',
+        timestamp=lambda: (2, 5),
+        partition=lambda: 0,
+        offset=lambda: 0,
+    )
+    broker = SimpleNamespace(
+        topics=SimpleNamespace(windows="windows"),
+        topic_id=lambda topic: "t",
+        starts=lambda topic: {0: 0},
+        ends=lambda topic, committed: {0: 1},
+        positions=lambda ends: {},
+        read=lambda topic, begin, end: [[record]] if begin[0] < end[0] else [],
+    )
+    monkeypatch.setattr(Broker, "from_environment", lambda: broker)
+    runner = CliRunner()
+    wrote = runner.invoke(history, ["export", str(tmp_path), "--to", first], catch_exceptions=False)
+    assert (wrote.exit_code, wrote.stdout) == (0, "1 rows changed since the last run, 1 files written\n")
+    if not is_noted:
+        state = tmp_path / STATE
+        state.write_bytes(
+            orjson.dumps({name: said for name, said in orjson.loads(state.read_bytes()).items() if name != "form"})
+        )
+    refused = runner.invoke(history, ["export", str(tmp_path), "--to", then]).exception
+    assert isinstance(refused, RefusedSetting)
+    assert refused.line == f"{tmp_path} holds an export --to {first}: give --to {then} a folder of its own"
+    again = runner.invoke(history, ["export", str(tmp_path), "--to", first], catch_exceptions=False)
+    assert again.stdout == "0 rows changed since the last run, 0 files written\n"
 
 
 def test_the_file_for_clickhouse_is_what_this_catalog_needs() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ingest.beacon import Beacon
 from ingest.wire import decode, encode
-from pipeline.commands.oldlogs import LogReader, NoBeacon, Unreadable, cut, record_id
+from pipeline.commands.oldlogs import MOST_LINE_BYTES, LogReader, NoBeacon, Unreadable, cut, record_id
 
 QUERY = "service=analytics&eventType=3&partnerId=1&sessionId=a%3Ab&eventIndex=1"
 LINE = (
@@ -64,6 +64,13 @@ def test_another_request_is_no_beacon_and_no_fault(change: tuple[bytes, bytes], 
         b'{"time":true,"query":"a=b"}',
         b'{"time":-1,"query":"a=b"}',
         b'{"time":1,"query":5}',
+        b'{"time":"0001-01-01","query":"a=b"}',
+        b'{"time":"9000-01-01","query":"a=b"}',
+        b'{"time":"99999999999","query":"a=b"}',
+        b'{"time":"999999999999999999999","query":"a=b"}',
+        b'{"v":1,"id":"a","time":-99999999999999999,"query":"eventType=3"}',
+        b'{"v":1,"id":"a","time":9223372036854775807,"query":"eventType=3"}',
+        LINE.replace(b"2026", b"0001"),
         LINE.replace(b"23/Nov", b"32/Nov"),
         LINE.replace(b"Nov", b"Xxx"),
     ],
@@ -71,6 +78,18 @@ def test_another_request_is_no_beacon_and_no_fault(change: tuple[bytes, bytes], 
 def test_a_line_of_no_known_format_is_told_as_such(line: bytes) -> None:
     with pytest.raises(Unreadable):
         read(line)
+
+
+def test_a_line_that_is_more_than_kafka_takes_in_a_record_is_too_long() -> None:
+    def sized(size: int) -> bytes:
+        short = len(encode(Beacon(id="b", time=TEN_MS, body=b"x")))
+        return encode(Beacon(id="b", time=TEN_MS, body=b"x" * (size - short + 1)))
+
+    assert len(LogReader().read(sized(MOST_LINE_BYTES))[1]) == MOST_LINE_BYTES
+    with pytest.raises(Unreadable, match="too long"):
+        LogReader().read(sized(MOST_LINE_BYTES + 1))
+    with pytest.raises(Unreadable, match="too long"):
+        read(json.dumps({"time": 1_795_428_000, "query": "a=b", "body": "x" * 1_100_000}).encode())
 
 
 @given(st.binary(max_size=200))
@@ -99,6 +118,7 @@ def test_the_zone_of_a_time_is_respected(instant: datetime) -> None:
         (1_795_428_000.25, TEN_MS + 250),
         (TEN_MS + 7, TEN_MS + 7),
         ("1795428000", TEN_MS),
+        (str(TEN_MS + 7), TEN_MS + 7),
         ("2026-11-23T10:00:00.500Z", TEN_MS + 500),
         ("2026-11-23T11:00:00+01:00", TEN_MS),
         ("2026-11-23 10:00:00", TEN_MS),
