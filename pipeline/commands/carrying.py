@@ -15,6 +15,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 from confluent_kafka import Producer
@@ -27,6 +28,7 @@ from pipeline.windows import row_offset
 
 # How far ingest's clock may be ahead of the broker's.
 SLACK_S = 600
+_MADE_FROM = "madeFrom"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +125,13 @@ def carry(broker: Broker, carried: Iterable[Carried]) -> None:
         raise NotTaken(f"Kafka did not take all carried records ({failed[0] if failed else f'{left} wait'})")
 
 
-def save(path: Path, carried: Iterable[Carried]) -> None:
-    """Write carried records to a file, whole and on disk before this returns."""
+def save(path: Path, carried: Iterable[Carried], windows_id: str) -> None:
+    """Write records, carried from the topic `windows` of this id, to a file, whole and on disk before this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as raw:
         with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1) as file:
+            file.write(orjson.dumps({_MADE_FROM: windows_id}) + b"\n")
             for record in carried:
                 words = {"topic": record.topic, "partition": record.partition, "key": record.key.decode()}
                 file.write(orjson.dumps(words | {"value64": b64encode(record.value).decode()}) + b"\n")
@@ -139,9 +142,19 @@ def save(path: Path, carried: Iterable[Carried]) -> None:
 
 def load(path: Path) -> list[Carried]:
     """Return the records of a file that save wrote."""
-    with gzip.open(path, "rb") as file:
-        lines = [orjson.loads(line) for line in file]
     return [
         Carried(words["topic"], words["partition"], words["key"].encode(), b64decode(words["value64"]))
-        for words in lines
+        for words in _lines(path)
+        if _MADE_FROM not in words
     ]
+
+
+def made_from(path: Path) -> str | None:
+    """Return the id of the topic `windows` that a file was made from; None: a release before this one wrote it."""
+    found: str | None = next(_lines(path), {}).get(_MADE_FROM)
+    return found
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rb") as file:
+        yield from map(orjson.loads, file)

@@ -16,7 +16,7 @@ import click
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline.commands.broker import Broker, asking
-from pipeline.commands.carrying import carry, load, save, to_carry
+from pipeline.commands.carrying import carry, load, made_from, save, to_carry
 from pipeline.commands.progress import Progress
 from pipeline.commands.putting import NotTaken
 from pipeline.config import RefusedSetting, WorkerSettings, read_settings
@@ -72,17 +72,32 @@ def _whole(broker: Broker, no_wait: bool, yes: bool) -> None:
     if not yes:
         click.confirm(f"Delete topics {broker.topics.windows} and {broker.topics.seen} and count again?", abort=True)
     file = broker.line.data_dir / "rebuild" / f"{broker.line.state}carried.ndjson.gz"
-    if file.exists():
+    if file.exists() and _has_deleted(broker, file):
         click.echo(f"going on with a rebuild that was cut short: {file}")
     else:
         old = broker.topic_id(broker.topics.windows)
-        save(file, to_carry(broker))
+        save(file, to_carry(broker), old)
         _wipe_stores(broker, old)
     _delete_topics(broker)
     _fill_new(broker, file)
     click.echo("the state is empty: start the workers")
     if not no_wait:
         _follow(broker, "counting beacons")
+
+
+def _has_deleted(broker: Broker, file: Path) -> bool:
+    """Tell whether the rebuild that made a file got as far as deleting: else workers may have counted since."""
+    if not all(broker.partitions(topic) for topic in (broker.topics.windows, broker.topics.seen)):
+        return True
+    old = made_from(file)
+    if old is not None:
+        return broker.topic_id(broker.topics.windows) != old
+    if not broker.positions():
+        return True  # no worker has counted into it: it is the new one, with a part of the file at most
+    # Nothing tells the old topic from a new one here, and in the second case the file is the only one of its kind.
+    kept = file.replace(file.with_name(f"{file.name}.{time.time_ns()}"))
+    click.echo(f"{kept} was made by an earlier release, and workers have counted since: kept, not used", err=True)
+    return False
 
 
 def _fill_new(broker: Broker, file: Path) -> None:
@@ -127,7 +142,7 @@ def _beside(broker: Broker, prefix: str, workers: int) -> None:
         click.echo(f"going on with {new.topics.windows}")
     else:
         file = broker.line.data_dir / "rebuild" / f"{prefix}carried.ndjson.gz"
-        save(file, to_carry(broker))
+        save(file, to_carry(broker), broker.topic_id(broker.topics.windows))
         _fill_new(new, file)
     with _crew(new, prefix, workers) as check:
         _follow(new, f"counting beacons into {new.topics.windows}", check)
