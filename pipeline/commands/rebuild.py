@@ -78,8 +78,14 @@ def _whole(broker: Broker, no_wait: bool, yes: bool) -> None:
         old = broker.topic_id(broker.topics.windows)
         save(file, to_carry(broker), old)
         _wipe_stores(broker, old)
-    _delete_topics(broker)
-    _fill_new(broker, file)
+    try:
+        _delete_topics(broker)
+        _fill_new(broker, file)
+    except BaseException:
+        # Ctrl-C too. Another machine, or another DATA_DIR, has no such file, and would begin with an empty state.
+        if file.exists():
+            click.echo(f"cut short: run this again HERE; {file} holds rows that nothing else does", err=True)
+        raise
     click.echo("the state is empty: start the workers")
     if not no_wait:
         _follow(broker, "counting beacons")

@@ -70,3 +70,18 @@ def test_a_file_of_an_earlier_release_is_kept_but_not_used_where_workers_have_co
     (kept,) = file_of(kafka).parent.iterdir()
     assert load(kept) == [OLD]
     assert f"{kept} was made by an earlier release" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("step", ["_delete_topics", "ensure_topics", "carry"])
+def test_who_cuts_a_rebuild_short_is_told_to_run_it_again_here_and_why(
+    kafka: MemoryKafka, step: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    kafka.rows = [OLD]
+    monkeypatch.setattr(rebuild, step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        whole(kafka)
+    said = f"cut short: run this again HERE; {file_of(kafka)} holds rows that nothing else does\n"
+    assert (capsys.readouterr().err, load(file_of(kafka))) == (said, [OLD])
