@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.batch import Position
 from pipeline.commands import rebuild
-from pipeline.commands.carrying import Carried, load, made_from, save
+from pipeline.commands.carrying import Carried, Origin, load, made_from, save
 from pipeline.config import RefusedSetting
 from tests.pipeline.commands.kafka_of_rebuild import MemoryKafka, in_memory
 
@@ -50,7 +50,8 @@ def test_what_was_counted_after_a_rebuild_that_deleted_nothing_is_carried_over_t
 def test_what_only_the_file_holds_after_the_deletion_is_carried_over(
     kafka: MemoryKafka, created: list[str], earlier_form: bool
 ) -> None:
-    save(file_of(kafka), [OLD], kafka.ids["windows"])
+    save(file_of(kafka), [OLD], Origin(kafka.ids["windows"], {0: 5}))
+    assert made_from(file_of(kafka)) == Origin(kafka.ids["windows"], {0: 5})
     if earlier_form:
         in_the_earlier_form(file_of(kafka))
     kafka.ids = {name: f"new-{name}" for name in created}
@@ -61,7 +62,7 @@ def test_what_only_the_file_holds_after_the_deletion_is_carried_over(
 def test_a_file_of_an_earlier_release_is_kept_but_not_used_where_workers_have_counted_since(
     kafka: MemoryKafka, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save(file_of(kafka), [OLD], "")
+    save(file_of(kafka), [OLD], Origin("", {}))
     in_the_earlier_form(file_of(kafka))
     assert (made_from(file_of(kafka)), load(file_of(kafka))) == (None, [OLD])
     kafka.rows, kafka.counted = [NEWER], COUNTED
