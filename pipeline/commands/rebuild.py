@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -18,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from pipeline.batch import Position
 from pipeline.commands.broker import Broker, Offsets, asking
 from pipeline.commands.carrying import Origin, carry, load, made_from, save, to_carry
+from pipeline.commands.crew import crew
 from pipeline.commands.progress import Progress
 from pipeline.commands.putting import NotTaken
 from pipeline.config import RefusedSetting, WorkerSettings, read_settings
@@ -25,8 +21,6 @@ from pipeline.topics import ensure_topics
 
 LOOK_EVERY_S = 0.5
 GONE_WITHIN_S = 60.0
-# A worker writes its last checkpoint before it ends, which takes up to 45 s where Kafka is slow.
-STOP_WITHIN_S = 60.0
 
 
 @click.command()
@@ -171,7 +165,7 @@ def _beside(broker: Broker, prefix: str, workers: int) -> None:
     else:
         before = _make(broker, file).starts
         _fill_new(new, file)
-    with _crew(new, prefix, workers) as check:
+    with crew(new, prefix, workers) as check:
         lost = _follow(new, f"counting beacons into {new.topics.windows}", before, check)
     if lost:
         raise click.ClickException(f"{lost} beacon records were gone before they were counted; {begin_again}")
@@ -200,52 +194,6 @@ def _lost(positions: dict[int, Position], starts: Offsets, before: Offsets) -> i
 
 def _lost_of(position: Position) -> int:
     return position.ledger.get("lostOffsets", 0)
-
-
-@contextmanager
-def _crew(broker: Broker, prefix: str, number: int) -> Iterator[Callable[[], None]]:
-    """Run workers of the new state and yield a check that all live; end them in order, their local state with them."""
-    left_out = ("WORKER_INSTANCE_ID", "WORKER_PORT")
-    environment = {name: value for name, value in os.environ.items() if name not in left_out}
-    folder = broker.line.data_dir / "rebuild" / f"{prefix}state"
-    crew: list[subprocess.Popen[bytes]] = []
-
-    def check() -> None:
-        for worker in crew:
-            if worker.poll() is not None:
-                raise click.ClickException(
-                    f"a worker ended with {worker.returncode}, see its lines above; run this again"
-                )
-
-    try:
-        for index in range(number):
-            own = {
-                "WORKER_ID": f"rebuild-{index}",
-                "WORKER_STATE_DIR": str(folder / str(index)),
-                "STATE_PREFIX": prefix,
-                "WORKER_STANDBY": "0",
-            }
-            crew.append(subprocess.Popen((sys.executable, "-m", "pipeline", "worker"), env=environment | own))
-        yield check
-        check()
-    finally:
-        _end(crew)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _end(crew: list[subprocess.Popen[bytes]]) -> None:
-    """Have workers end in order; none is left behind, for the folder of their state goes too."""
-    for worker in crew:
-        worker.send_signal(signal.SIGTERM)
-    give_up = time.monotonic() + STOP_WITHIN_S
-    for worker in crew:
-        try:
-            worker.wait(max(0.0, give_up - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            # What it has not written is in beacons still: nothing is lost with it.
-            click.echo(f"a worker (process {worker.pid}) does not end within {STOP_WITHIN_S:.0f} s: killed", err=True)
-            worker.kill()
-            worker.wait()
 
 
 def _follow(broker: Broker, label: str, before: Offsets, check: Callable[[], None] = lambda: None) -> int:
