@@ -36,10 +36,21 @@ class KafkaSettings(BaseSettings):
     key_file: Path | None = Field(None, description="PEM of our key, for mTLS")
 
     def password(self) -> str:
-        """Return the SASL password ("" without a file)."""
-        if self.sasl_password_file is None:
+        """Return the SASL password ("" without a file).
+
+        Raises:
+            RefusedSetting: the file cannot be read, or has no password in its first line.
+        """
+        file = self.sasl_password_file
+        if file is None:
             return ""
-        return self.sasl_password_file.read_text().splitlines()[0]
+        try:
+            password = next(iter(file.read_text().splitlines()), "")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RefusedSetting(f"setting KAFKA_SASL_PASSWORD_FILE={str(file)!r} cannot be read: {error}") from error
+        if not password:
+            raise RefusedSetting(f"setting KAFKA_SASL_PASSWORD_FILE={str(file)!r}: its first line must be the password")
+        return password
 
     def tls(self) -> ssl.SSLContext | None:
         """Return how aiokafka speaks TLS; None where it does not."""

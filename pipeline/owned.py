@@ -36,10 +36,12 @@ class Owned:
 
     def close(self, damaged: bool = False) -> None:
         """Let store and changelog go, nothing left of a damaged store. Blocks."""
-        if damaged:
-            self.store.wipe()
-        self.store.close()
-        self.changelog.close()
+        try:
+            if damaged:
+                self.store.wipe()
+            self.store.close()
+        finally:
+            self.changelog.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,11 @@ class Owner:
             await self._let_go(owned)
 
     async def _let_go(self, owned: Owned, damaged: bool = False) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._threads, owned.close, damaged)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, owned.close, damaged)
+        except Exception:
+            # The store is a cache. For it the partition must not stay closed, nor the worker keep from ending.
+            log.exception("closing partition %d failed", owned.partition.number)
 
     def _begin_opening(self, number: int, delay_s: float) -> None:
         self._opening[number] = asyncio.get_running_loop().create_task(self._opened_or_not_ours(number, delay_s))
@@ -166,11 +170,7 @@ class Owner:
         async def reopen() -> None:
             if owned.writing is not None:
                 await asyncio.wait([owned.writing])
-            try:
-                await self._let_go(owned, damaged)
-            except Exception:
-                # Whatever it was, the partition must not stay closed for it.
-                log.exception("closing partition %d failed", number)
+            await self._let_go(owned, damaged)
             if number in self._assigned and number not in self._opening and number not in self._open:
                 self._begin_opening(number, REOPEN_FIRST_S)
 

@@ -108,8 +108,11 @@ class Store:
 
     def close(self) -> None:
         """Write what is in memory and let the folder go."""
-        self._db.flush()
-        self._db.close()
+        try:
+            self._db.flush()
+        finally:
+            # Its lock too: a folder that cannot be written must not stay held by who opens it again.
+            self._db.close()
 
     # -- what it includes
 

@@ -9,8 +9,8 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from kafka import KafkaAdminClient
-from kafka.admin import NewTopic
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.admin import ConfigResource, NewTopic
+from kafka.errors import InvalidReplicationFactorError, KafkaError, TopicAlreadyExistsError
 
 from pipeline.changelog import Lost, Topics
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting
@@ -77,11 +77,14 @@ def kafka_python_settings(kafka: KafkaSettings) -> dict[str, Any]:
     return settings | {name: str(file) for name, file in files.items() if file is not None}
 
 
-def ensure_topics(kafka: KafkaSettings, line: LineSettings, dedupe_horizon_s: int) -> None:
-    """Create the topics that are missing.
+def ensure_topics(kafka: KafkaSettings, line: LineSettings, dedupe_horizon_s: int) -> list[str]:
+    """Create the topics that are missing; return a line for each that was there and keeps its records too short.
+
+    Such a topic is told, not refused: a line that runs must be able to start another worker.
 
     Raises:
-        RefusedSetting: Kafka cannot be reached, or a topic exists with another number of partitions.
+        RefusedSetting: Kafka cannot be reached or does not create a topic, or a topic exists with another number of
+            partitions.
     """
     plans = topic_plans(line, dedupe_horizon_s)
     try:
@@ -100,6 +103,7 @@ def ensure_topics(kafka: KafkaSettings, line: LineSettings, dedupe_horizon_s: in
                     f"topic {name} has {found} partitions, PARTITIONS says {wanted}: set "
                     f"PARTITIONS={found}, or use a new TOPIC_PREFIX; the number is fixed for the life of the state"
                 )
+        return _short(admin, kafka.bootstrap, [plan for plan in plans if plan.name in existing])
     finally:
         admin.close()
 
@@ -119,11 +123,39 @@ def _shown(admin: KafkaAdminClient, names: list[str]) -> dict[str, int]:
         time.sleep(0.05)
 
 
+def _short(admin: KafkaAdminClient, bootstrap: str, plans: list[TopicPlan]) -> list[str]:
+    """Return a line for each topic whose retention is shorter than its plan's: a setting was raised since, say."""
+    asked = [ConfigResource("TOPIC", plan.name, ["retention.ms"]) for plan in plans if "retention.ms" in plan.settings]
+    try:
+        shown = admin.describe_configs(asked, config_filter="all").get("topic", {}) if asked else {}
+    except KafkaError as error:
+        return [f"whether topics keep their records long enough is not known: {type(error).__name__}"]
+    lines = []
+    for plan in plans:
+        # A user without the right DescribeConfigs is shown nothing.
+        found = int(shown.get(plan.name, {}).get("retention.ms", {"value": -1})["value"])
+        wanted = int(plan.settings.get("retention.ms", 0))
+        if 0 <= found < wanted:  # -1: for ever
+            lines.append(
+                f"topic {plan.name} keeps records for {found} ms, this line's settings ask for {wanted}: run "
+                f"kafka-configs.sh --bootstrap-server {bootstrap} --alter --entity-type topics "
+                f"--entity-name {plan.name} --add-config retention.ms={wanted}"
+            )
+    return lines
+
+
 def _create(admin: KafkaAdminClient, plan: TopicPlan, replication: int) -> None:
     try:
         admin.create_topics([NewTopic(plan.name, plan.partitions, replication, topic_configs=plan.settings)])
     except TopicAlreadyExistsError:
         return  # another process of this line was quicker
+    except InvalidReplicationFactorError as error:
+        raise RefusedSetting(
+            f"topic {plan.name} cannot be created: REPLICATION={replication} asks for more brokers than Kafka has"
+        ) from error
+    except KafkaError as error:
+        # Only its name: what the library says besides is the whole request.
+        raise RefusedSetting(f"Kafka does not create topic {plan.name}: {type(error).__name__}") from error
 
 
 def topic_id_of(kafka: KafkaSettings, topic: str, timeout_s: float = 30.0) -> str:

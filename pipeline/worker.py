@@ -23,7 +23,8 @@ def main() -> None:
     worker = read_settings(WorkerSettings)
     set_up_logs(line.log_format)
     spans = process_spans("worker")
-    ensure_topics(kafka, line, worker.dedupe_horizon_s)
+    for short in ensure_topics(kafka, line, worker.dedupe_horizon_s):
+        log.warning("%s", short)
     try:
         asyncio.run(_run(kafka, line, worker, spans))
     finally:

@@ -15,6 +15,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 from confluent_kafka import Producer
@@ -27,6 +28,7 @@ from pipeline.windows import row_offset
 
 # How far ingest's clock may be ahead of the broker's.
 SLACK_S = 600
+_MADE_FROM = "madeFrom"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,22 @@ class Carried:
     value: bytes
 
 
-def to_carry(broker: Broker) -> list[Carried]:
-    """Return the rows and marks that beacons can no longer give; none while topic `beacons` is whole."""
-    gone = {part: offset for part, offset in broker.starts(broker.topics.beacons).items() if offset > 0}
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What carried records were made from.
+
+    Attributes:
+        windows_id: id of the topic `windows` that had them.
+        starts: of topic `beacons`: what lies before is in the carried records.
+    """
+
+    windows_id: str
+    starts: Offsets
+
+
+def to_carry(broker: Broker, starts: Offsets) -> list[Carried]:
+    """Return the rows and marks that beacons, which begins so, can no longer give; none while it is whole."""
+    gone = {part: offset for part, offset in starts.items() if offset > 0}
     return [*_rows(broker, gone), *_marks(broker, gone)]
 
 
@@ -123,12 +138,14 @@ def carry(broker: Broker, carried: Iterable[Carried]) -> None:
         raise NotTaken(f"Kafka did not take all carried records ({failed[0] if failed else f'{left} wait'})")
 
 
-def save(path: Path, carried: Iterable[Carried]) -> None:
+def save(path: Path, carried: Iterable[Carried], origin: Origin) -> None:
     """Write carried records to a file, whole and on disk before this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as raw:
         with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1) as file:
+            starts = [*origin.starts.items()]
+            file.write(orjson.dumps({_MADE_FROM: origin.windows_id, "starts": starts}) + b"\n")
             for record in carried:
                 words = {"topic": record.topic, "partition": record.partition, "key": record.key.decode()}
                 file.write(orjson.dumps(words | {"value64": b64encode(record.value).decode()}) + b"\n")
@@ -139,9 +156,19 @@ def save(path: Path, carried: Iterable[Carried]) -> None:
 
 def load(path: Path) -> list[Carried]:
     """Return the records of a file that save wrote."""
-    with gzip.open(path, "rb") as file:
-        lines = [orjson.loads(line) for line in file]
     return [
         Carried(words["topic"], words["partition"], words["key"].encode(), b64decode(words["value64"]))
-        for words in lines
+        for words in _lines(path)
+        if _MADE_FROM not in words
     ]
+
+
+def made_from(path: Path) -> Origin | None:
+    """Return what a file was made from; None: a release before this one wrote it, which did not say."""
+    words = next(_lines(path), {})
+    return Origin(words[_MADE_FROM], dict(words["starts"])) if _MADE_FROM in words else None
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(path, "rb") as file:
+        yield from map(orjson.loads, file)

@@ -155,6 +155,8 @@ def erase(session: str | None, partner: str | None, cut_log: bool, yes: bool) ->
                          one: counts stay, but `verify`, `rebuild` and `export` reach back no further.
     Rejected beacons     stay for 30 days. Seen marks are digests of 16 bytes; they stay for twice the horizon.
     A rebuild            within the retention counts a partner's raw beacons again: use --cut-log, or do not.
+    Copies elsewhere     stay: what `history export` wrote (Parquet, ClickHouse) and every `backup` of the report,
+                         which brings its rows back when it is restored. Delete them there.
     """
     broker = Broker.from_environment()
     subject = subject_of(session, partner)
@@ -236,9 +238,9 @@ def _delete_in(broker: Broker, partner: str, part: int) -> int:
         changelog.fence()
         reading.read(topics.windows)
         reading.read(topics.seen)
-        keys, position = reading.rows(), reading.position()
-        if keys:
-            changelog.commit(Batch([], keys, [], [], [], position))
+        # Without rows its position does not matter: a partition that never had a beacon has none.
+        if keys := reading.rows():
+            changelog.commit(Batch([], keys, [], [], [], reading.position()))
         return len(keys)
     finally:
         changelog.close()
@@ -284,9 +286,12 @@ class _Reading:
         """Return the position again, as one of a batch without rows.
 
         Raises:
-            Lost: the last checkpoint is torn; only its worker can mend it, and it does so when it opens it.
+            Lost: it was never counted, or the last checkpoint is torn; only its worker can mend that, and does so
+                when it opens it.
         """
-        if self._last is None or self._tail.verdict(None).heal_until >= 0:
+        if self._last is None:
+            raise Lost("it has rows that a rebuild carried over, but no worker has counted it yet: start the workers")
+        if self._tail.verdict(None).heal_until >= 0:
             raise Lost("its last checkpoint is not whole: a worker must open it first")
         at = self._last
         return Position(at.offset, at.offset, at.time, 0, 0, 0, at.ledger, {}, at.topic)

@@ -27,10 +27,16 @@ def report(feed: bool) -> None:
 
 @click.command()
 def topics() -> None:
-    """Create the line's topics in Kafka with their settings."""
+    """Create the line's topics in Kafka with their settings.
+
+    One that is there already stays as it is: if it keeps its records for less time than the settings ask for (a
+    raised WORKER_DEDUPE_HORIZON_S, say), this says what to run, on standard error.
+    """
     from pipeline.config import KafkaSettings, LineSettings, WorkerSettings, read_settings
     from pipeline.topics import ensure_topics
 
     settings = read_settings(WorkerSettings)
-    ensure_topics(read_settings(KafkaSettings), read_settings(LineSettings), settings.dedupe_horizon_s)
+    short = ensure_topics(read_settings(KafkaSettings), read_settings(LineSettings), settings.dedupe_horizon_s)
+    for line in short:
+        click.echo(line, err=True)
     click.echo("topics are there")

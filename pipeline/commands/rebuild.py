@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 from confluent_kafka import KafkaError, KafkaException
 
-from pipeline.commands.broker import Broker, asking
-from pipeline.commands.carrying import carry, load, save, to_carry
+from pipeline.batch import Position
+from pipeline.commands.broker import Broker, Offsets, asking
+from pipeline.commands.carrying import Origin, carry, load, made_from, save, to_carry
+from pipeline.commands.crew import crew
 from pipeline.commands.progress import Progress
 from pipeline.commands.putting import NotTaken
 from pipeline.config import RefusedSetting, WorkerSettings, read_settings
@@ -24,8 +21,6 @@ from pipeline.topics import ensure_topics
 
 LOOK_EVERY_S = 0.5
 GONE_WITHIN_S = 60.0
-# A worker writes its last checkpoint before it ends, which takes up to 45 s where Kafka is slow.
-STOP_WITHIN_S = 60.0
 
 
 @click.command()
@@ -72,17 +67,50 @@ def _whole(broker: Broker, no_wait: bool, yes: bool) -> None:
     if not yes:
         click.confirm(f"Delete topics {broker.topics.windows} and {broker.topics.seen} and count again?", abort=True)
     file = broker.line.data_dir / "rebuild" / f"{broker.line.state}carried.ndjson.gz"
-    if file.exists():
+    if file.exists() and _has_deleted(broker, file):
         click.echo(f"going on with a rebuild that was cut short: {file}")
     else:
-        old = broker.topic_id(broker.topics.windows)
-        save(file, to_carry(broker))
-        _wipe_stores(broker, old)
-    _delete_topics(broker)
-    _fill_new(broker, file)
+        _wipe_stores(broker, _make(broker, file).windows_id)
+    origin = made_from(file)
+    try:
+        _delete_topics(broker)
+        _fill_new(broker, file)
+        file.unlink()
+    except BaseException:
+        # Ctrl-C too. Another machine, or another DATA_DIR, has no such file, and would begin with an empty state.
+        if file.exists():
+            click.echo(f"cut short: run this again HERE; {file} holds rows that nothing else does", err=True)
+        raise
     click.echo("the state is empty: start the workers")
     if not no_wait:
-        _follow(broker, "counting beacons")
+        before = origin.starts if origin else broker.starts(broker.topics.beacons)
+        if lost := _follow(broker, "counting beacons", before):
+            raise click.ClickException(
+                f"{lost} beacon records were gone before they were counted, and no row has them: begin again from a "
+                f"backup of the topics, or `import` them from whoever still has them"
+            )
+
+
+def _make(broker: Broker, file: Path) -> Origin:
+    """Make the file of what is to be carried over from this state."""
+    origin = Origin(broker.topic_id(broker.topics.windows), broker.starts(broker.topics.beacons))
+    save(file, to_carry(broker, origin.starts), origin)
+    return origin
+
+
+def _has_deleted(broker: Broker, file: Path) -> bool:
+    """Tell whether the rebuild that made a file got as far as deleting: else workers may have counted since."""
+    if not all(broker.partitions(topic) for topic in (broker.topics.windows, broker.topics.seen)):
+        return True
+    old = made_from(file)
+    if old is not None:
+        return broker.topic_id(broker.topics.windows) != old.windows_id
+    if not broker.positions():
+        return True  # no worker has counted into it: it is the new one, with a part of the file at most
+    # Nothing tells the old topic from a new one here, and in the second case the file is the only one of its kind.
+    kept = file.replace(file.with_name(f"{file.name}.{time.time_ns()}"))
+    click.echo(f"{kept} was made by an earlier release, and workers have counted since: kept, not used", err=True)
+    return False
 
 
 def _fill_new(broker: Broker, file: Path) -> None:
@@ -92,7 +120,6 @@ def _fill_new(broker: Broker, file: Path) -> None:
         carry(broker, carried)
     except NotTaken as error:
         raise click.ClickException(f"{error}: run this again") from error
-    file.unlink()
     if carried:
         rows = sum(record.topic == "windows" for record in carried)
         click.echo(f"carried over {rows} rows of beacons that Kafka no longer has")
@@ -123,77 +150,65 @@ def _delete_topics(broker: Broker) -> None:
 
 def _beside(broker: Broker, prefix: str, workers: int) -> None:
     new = Broker(broker.kafka, broker.line.model_copy(update={"state_prefix": prefix}))
-    if new.partitions(new.topics.windows) and new.positions():
+    # Kept until the new state has caught up: it says where the counting began.
+    file = broker.line.data_dir / "rebuild" / f"{prefix}carried.ndjson.gz"
+    begin_again = "the present state has them: begin again with another prefix"
+    positions = new.positions() if new.partitions(new.topics.windows) else {}
+    if positions:
+        origin = made_from(file) if file.exists() else None
+        before = origin.starts if origin else {part: _lost_of(position) for part, position in positions.items()}
+        if lost := _lost(positions, broker.starts(broker.topics.beacons), before):
+            raise click.ClickException(
+                f"{new.topics.windows} lacks {lost} beacon records that are gone by now; {begin_again}"
+            )
         click.echo(f"going on with {new.topics.windows}")
     else:
-        file = broker.line.data_dir / "rebuild" / f"{prefix}carried.ndjson.gz"
-        save(file, to_carry(broker))
+        before = _make(broker, file).starts
         _fill_new(new, file)
-    with _crew(new, prefix, workers) as check:
-        _follow(new, f"counting beacons into {new.topics.windows}", check)
+    with crew(new, prefix, workers) as check:
+        lost = _follow(new, f"counting beacons into {new.topics.windows}", before, check)
+    if lost:
+        raise click.ClickException(f"{lost} beacon records were gone before they were counted; {begin_again}")
+    file.unlink(missing_ok=True)
     click.echo(
         f"{new.topics.windows} has caught up. Now: STATE_PREFIX={prefix} python -m pipeline verify; then set "
         f"STATE_PREFIX={prefix} for workers and reports and restart them one after the other."
     )
 
 
-@contextmanager
-def _crew(broker: Broker, prefix: str, number: int) -> Iterator[Callable[[], None]]:
-    """Run workers of the new state and yield a check that all live; end them in order, their local state with them."""
-    left_out = ("WORKER_INSTANCE_ID", "WORKER_PORT")
-    environment = {name: value for name, value in os.environ.items() if name not in left_out}
-    folder = broker.line.data_dir / "rebuild" / f"{prefix}state"
-    crew: list[subprocess.Popen[bytes]] = []
+def _lost(positions: dict[int, Position], starts: Offsets, before: Offsets) -> int:
+    """Return how many beacon records a state has not counted and never will.
 
-    def check() -> None:
-        for worker in crew:
-            if worker.poll() is not None:
-                raise click.ClickException(
-                    f"a worker ended with {worker.returncode}, see its lines above; run this again"
-                )
-
-    try:
-        for index in range(number):
-            own = {
-                "WORKER_ID": f"rebuild-{index}",
-                "WORKER_STATE_DIR": str(folder / str(index)),
-                "STATE_PREFIX": prefix,
-                "WORKER_STANDBY": "0",
-            }
-            crew.append(subprocess.Popen((sys.executable, "-m", "pipeline", "worker"), env=environment | own))
-        yield check
-        check()
-    finally:
-        _end(crew)
-        shutil.rmtree(folder, ignore_errors=True)
+    Args:
+        positions: of the state.
+        starts: of topic `beacons` now.
+        before: by partition how many it lacked when its counting began, which is no loss: they were carried over.
+    """
+    lost = 0
+    for part, start in starts.items():
+        position = positions.get(part, Position())
+        # What its worker has passed over, and what it will pass over as soon as it reads.
+        lost += max(0, _lost_of(position) + max(0, start - position.offset - 1) - before.get(part, 0))
+    return lost
 
 
-def _end(crew: list[subprocess.Popen[bytes]]) -> None:
-    """Have workers end in order; none is left behind, for the folder of their state goes too."""
-    for worker in crew:
-        worker.send_signal(signal.SIGTERM)
-    give_up = time.monotonic() + STOP_WITHIN_S
-    for worker in crew:
-        try:
-            worker.wait(max(0.0, give_up - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            # What it has not written is in beacons still: nothing is lost with it.
-            click.echo(f"a worker (process {worker.pid}) does not end within {STOP_WITHIN_S:.0f} s: killed", err=True)
-            worker.kill()
-            worker.wait()
+def _lost_of(position: Position) -> int:
+    return position.ledger.get("lostOffsets", 0)
 
 
-def _follow(broker: Broker, label: str, check: Callable[[], None] = lambda: None) -> None:
-    """Wait until what is in topic `beacons` now is counted, with a progress bar."""
+def _follow(broker: Broker, label: str, before: Offsets, check: Callable[[], None] = lambda: None) -> int:
+    """Wait until what is in topic `beacons` now is counted, with a progress bar; return how many records were lost."""
     begin, end = broker.starts(broker.topics.beacons), broker.ends(broker.topics.beacons)
     began = time.monotonic()
     with Progress(label, begin, end) as progress:
         while True:
             check()
-            at = {part: position.offset + 1 for part, position in broker.positions().items()}
+            positions = broker.positions()
+            at = {part: position.offset + 1 for part, position in positions.items()}
             progress.reach({part: min(offset, end[part]) for part, offset in at.items()})
             if all(at.get(part, 0) >= end[part] for part in end if end[part] > begin[part]):
                 break
             time.sleep(LOOK_EVERY_S)
     records = sum(end.values()) - sum(begin.values())
     click.echo(f"{records} beacon records counted in {time.monotonic() - began:.0f} s")
+    return _lost(positions, begin, before)

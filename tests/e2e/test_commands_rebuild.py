@@ -28,6 +28,11 @@ def cut_beacons(line: Line) -> None:
 
 async def test_a_rebuild_gives_the_same_rows_although_half_of_the_beacons_are_gone(line: Line) -> None:
     await line.topics()
+    # As Kafka itself shows settings, and refuses copies that it has no brokers for.
+    raised = await run(line, "topics", WORKER_DEDUPE_HORIZON_S="86401")
+    assert raised.err.endswith(f"--entity-name {line.prefix}seen --add-config retention.ms=172802000\n")
+    refused = await run(line, "topics", REPLICATION="3", TOPIC_PREFIX=f"{line.prefix}three-")
+    assert (refused.code, "REPLICATION=3 asks for more brokers than Kafka has" in refused.err) == (2, True)
     now = time.time_ns() // 1_000_000
     beacons = [beacon(number, now - 2 * HOUR_MS + number * 5_000) for number in range(1_400)]
     worker = await line.worker("worker-1").start()

@@ -73,6 +73,27 @@ def test_a_secured_kafka_gets_password_and_certificates(tmp_path: Path) -> None:
     assert "pa ss" not in repr(kafka)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: [Errno 2]"),
+        (b"\xff", "cannot be read: "),
+        (b"", "its first"),
+        (b"\nword\n", "its first"),
+    ],
+)
+def test_a_password_file_without_a_password_is_refused_in_one_line(
+    content: bytes | None, said: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(RefusedSetting) as refused:
+        KafkaSettings(security_protocol="SASL_SSL", sasl_password_file=file).librdkafka()
+    assert refused.value.line.startswith(f"setting KAFKA_SASL_PASSWORD_FILE={str(file)!r}")
+    assert said in refused.value.line and "\n" not in refused.value.line
+
+
 def test_a_line_may_keep_part_of_the_catalog() -> None:
     rules = rules_of(LineSettings(partitions=4), WorkerSettings(windows="1h, 10s", sets="entry", dedupe_by="pair"))
     shape = Shape.of((WINDOWS[0], WINDOWS[2]), SETS[1:2])

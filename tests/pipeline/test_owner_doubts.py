@@ -145,3 +145,15 @@ async def test_a_partition_whose_store_cannot_be_closed_is_opened_again_all_the_
         await until(lambda: worker.owner.is_ready)
     await worker.caught_up()
     assert world.table() == TRUTH
+
+
+async def test_a_store_that_cannot_be_closed_keeps_neither_the_others_nor_the_end_waiting(
+    world: World, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    await worker.assigned(0, 1)
+    first, second = (worker.owner._open[number] for number in (0, 1))
+    close, first.store.close = first.store.close, _raise  # type: ignore[method-assign]
+    await worker.owner.close()
+    close()
+    assert "closing partition 0 failed" in caplog.text
+    assert [owned.changelog.closed for owned in (first, second)] == [True, True]  # type: ignore[attr-defined]
