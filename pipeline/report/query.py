@@ -112,6 +112,9 @@ class Asked:
         tz = moment.zone("tz", self.shape.tz)
         size = self.shape.window.seconds
         first, end = self.since.at(now, tz), self.until.at(now, tz)
+        if first == end and self.moves and self.since != self.until:
+            # now/d to now, on the stroke of midnight: the day has begun, with the window that starts here.
+            end += 1
         if first >= end:
             raise bad_value("from", str(first), "`from` must be before `to`.")
         since, until = max(0, -(-first // size) * size), -(-end // size) * size

@@ -1,0 +1,20 @@
+"""Live streams go on: over the stroke of midnight, a busy store, a Kafka that is away; and end when they must."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.line.report_stage import T, report
+from tests.line.report_streams import entries, stream
+
+
+async def test_a_stream_goes_on_over_the_stroke_of_the_hour(tmp_path: Path) -> None:
+    async with report(tmp_path) as stage:
+        await entries(stage, 1)
+        stage.site.desk.clock = lambda: T - 1.0
+        async with stream(stage, "/v1/live?from=now/h&by=entry&metrics=plays&window=1m") as reader:
+            assert (await reader.event("answer")).data["to"] == T
+            stage.site.desk.clock = lambda: T + 0.5
+            stage.counted((T - 5) * 1000)
+            following = await reader.event("answer", "change", "fresh", "problem")
+            assert (following.kind, following.data["from"], following.data["to"]) == ("answer", T, T + 60)
