@@ -94,9 +94,10 @@ class Channel:
         if entry.digest != self.version.name:
             self.version = version_of(query, entry, self.version)
             self.versions.append(self.version)
-            self._written.clear()
         elif head == self.head:
             return
+        # A new head too: it is written in every one of them.
+        self._written.clear()
         self.query, self.entry, self.head = query, entry, head
         self.wake()
 

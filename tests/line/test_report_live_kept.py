@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.line.report_stage import T, report
-from tests.line.report_streams import entries, stream
+from tests.line.report_streams import LIVE, entries, stream
 
 
 async def test_a_stream_goes_on_over_the_stroke_of_the_hour(tmp_path: Path) -> None:
@@ -18,3 +18,15 @@ async def test_a_stream_goes_on_over_the_stroke_of_the_hour(tmp_path: Path) -> N
             stage.counted((T - 5) * 1000)
             following = await reader.event("answer", "change", "fresh", "problem")
             assert (following.kind, following.data["from"], following.data["to"]) == ("answer", T, T + 60)
+
+
+async def test_who_comes_later_is_told_how_fresh_the_answer_is_by_then(tmp_path: Path) -> None:
+    async with report(tmp_path) as stage:
+        await entries(stage, 1)
+        async with stream(stage) as first:
+            assert (await first.event("answer")).data["complete"] is False
+            stage.counted((T + 9000) * 1000)
+            while not (await first.event("fresh")).data["complete"]:
+                continue
+            async with stream(stage, LIVE) as later:
+                assert (await later.event("answer")).data["complete"] is True
