@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,8 @@ RowName = tuple[Any, ...]
 
 # How many changes back a reader may resume; one that was away for longer gets the whole answer.
 MOST_VERSIONS = 30
+# A range that leans on now is asked for again though nothing has come.
+MOVES_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,9 @@ class Live:
                 channel.wake()
                 return
             await asyncio.sleep(self._every)
-            await changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MOVES_SECONDS if channel.asked.moves else None):
+                    await changed.wait()
 
     def wake_all(self) -> None:
         """Let every reader of every channel look."""

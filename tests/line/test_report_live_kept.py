@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.line.report_stage import T, report
 from tests.line.report_streams import LIVE, entries, stream
 
@@ -30,3 +32,18 @@ async def test_who_comes_later_is_told_how_fresh_the_answer_is_by_then(tmp_path:
                 continue
             async with stream(stage, LIVE) as later:
                 assert (await later.event("answer")).data["complete"] is True
+
+
+async def test_a_stream_that_leans_on_now_moves_on_while_kafka_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    #  |e000|        now-1m: with e000, then, though nothing has come since, without it
+    monkeypatch.setattr("pipeline.report.live.MOVES_SECONDS", 0.05)
+    async with report(tmp_path) as stage:
+        await entries(stage, 1)
+        stage.site.desk.clock = lambda: T + 59.5
+        async with stream(stage, "/v1/live?from=now-1m&by=entry&metrics=plays&window=1m") as reader:
+            assert len((await reader.event("answer")).data["rows"]) == 1
+            stage.site.desk.clock = lambda: T + 119.5
+            following = await reader.event("answer", "change")
+            assert (following.data["from"], following.data["totalRows"]) == (T + 60, 0)
