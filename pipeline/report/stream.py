@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from aiohttp import web
 
 from pipeline.report import headers
 from pipeline.report.access import Access
-from pipeline.report.auth import Caller
 from pipeline.report.live import Channel, Live, Version, event
 from pipeline.report.problem import Problem, Refused, bad_value
 from pipeline.report.routes import Api
@@ -47,6 +48,7 @@ class Streams:
         """Answer /v1/live."""
         caller = self.access.caller(request)
         rates = self.access.take(caller)
+        still = partial(self.access.still, caller, self.access.signed_in(request))
         asked = self.api.asked(request, caller, "")
         if asked.shape.format is not Format.JSON:
             raise bad_value("format", "csv", "A stream is JSON.")
@@ -58,7 +60,7 @@ class Streams:
         try:
             channel = await self.live.join(asked)
             try:
-                return await self._stream(request, caller, channel, rates)
+                return await self._stream(request, still, channel, rates)
             finally:
                 self.live.leave(channel)
         finally:
@@ -66,7 +68,7 @@ class Streams:
             self.by_key += Counter()
 
     async def _stream(
-        self, request: web.BaseRequest, caller: Caller, channel: Channel, rates: dict[str, str]
+        self, request: web.BaseRequest, still: Callable[[], bool], channel: Channel, rates: dict[str, str]
     ) -> web.StreamResponse:
         said = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=said | rates | headers.API)
@@ -76,7 +78,7 @@ class Streams:
         seen = channel.find(request.headers.get("Last-Event-ID"))
         try:
             await self._send(response, b"retry: 2000\n\n")
-            await self._follow(response, caller, channel, seen)
+            await self._follow(response, still, channel, seen)
         except (ConnectionError, TimeoutError):
             # The reader is gone, or takes nothing: it resumes with Last-Event-ID.
             if request.transport is not None:
@@ -84,9 +86,9 @@ class Streams:
         return response
 
     async def _follow(
-        self, response: web.StreamResponse, caller: Caller, channel: Channel, seen: Version | None
+        self, response: web.StreamResponse, still: Callable[[], bool], channel: Channel, seen: Version | None
     ) -> None:
-        while not self.closing.is_set() and self.access.still(caller):
+        while not self.closing.is_set() and still():
             moved, turn = channel.moved, channel.turn
             if channel.cut:
                 return
@@ -96,7 +98,7 @@ class Streams:
             written = channel.since(seen)
             seen = channel.version
             await self._send(response, written)
-            while channel.turn == turn and not self.closing.is_set() and self.access.still(caller):
+            while channel.turn == turn and not self.closing.is_set() and still():
                 try:
                     async with asyncio.timeout(self.heartbeat_seconds):
                         await moved.wait()

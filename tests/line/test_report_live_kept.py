@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.line.report_stage import T, report
+from pipeline.report import session
+from pipeline.report.session import Session
+from tests.line.report_stage import SECRET, T, report, write_keys
 from tests.line.report_streams import LIVE, entries, stream
 
 
@@ -47,3 +51,31 @@ async def test_a_stream_that_leans_on_now_moves_on_while_kafka_says_nothing(
             stage.site.desk.clock = lambda: T + 119.5
             following = await reader.event("answer", "change")
             assert (following.data["from"], following.data["totalRows"]) == (T + 60, 0)
+
+
+async def test_a_stream_ends_with_the_session_that_it_was_opened_in(tmp_path: Path) -> None:
+    headers = write_keys(tmp_path / "keys", {"a": "7"})
+    key = headers["a"]["Authorization"].removeprefix("Bearer ")
+    async with report(tmp_path, keys=tmp_path / "keys") as stage:
+        await entries(stage, 1)
+        signed = await stage.send("POST", "/session", json={"key": key})
+        async with stream(stage) as by_session, stream(stage, **headers["a"]) as by_key:
+            for reader in (by_session, by_key):
+                await reader.event("answer")
+            gone = await stage.send("DELETE", "/session", headers={"X-CSRF-Token": signed.json["csrfToken"]})
+            assert gone.status == 204
+            stage.row("7", "e000", T, plays=9)
+            await stage.checkpoint()
+            assert (await by_key.event("answer", "change")).data["totals"] == {"plays": 9}
+            async with asyncio.timeout(10):
+                assert b"plays" not in await by_session.content.read()
+
+
+async def test_a_stream_ends_when_its_session_expires(tmp_path: Path) -> None:
+    write_keys(tmp_path / "keys", {"a": "7"})
+    async with report(tmp_path, keys=tmp_path / "keys", heartbeat_s=1) as stage:
+        await entries(stage, 1)
+        short = session.write(Session("a", int(time.time()) + 3, "n"), SECRET)
+        async with stream(stage, Cookie=f"{session.COOKIE}={short}") as reader, asyncio.timeout(10):
+            await reader.event("answer")
+            await reader.content.read()
