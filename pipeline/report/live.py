@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from pipeline.report import answer
-from pipeline.report.desk import Desk, Entry
+from pipeline.report.desk import Desk, Entry, Gate
 from pipeline.report.problem import Refused
 from pipeline.report.query import Asked, Query
+from pipeline.report.words import PARTNER
 
 log = logging.getLogger(__name__)
 
@@ -135,13 +137,18 @@ class Channel:
         return self.head[:-1] + b"," + self.entry.content[1:]
 
 
+def _gate(asked: Asked) -> str:
+    """Return whose places at the desk a stream takes: by the partners that it shows."""
+    return f"live {dict(asked.shape.filters).get(PARTNER)}"
+
+
 class Live:
     """All channels."""
 
     def __init__(self, desk: Desk, every_seconds: float) -> None:
         self._desk = desk
         self._every = every_seconds
-        self._turns = asyncio.Semaphore(desk.at_a_time)
+        self._turns: dict[str, Gate] = {}
         self._channels: dict[Asked, Channel] = {}
         self.readers = 0
 
@@ -153,7 +160,7 @@ class Live:
         """
         if asked not in self._channels:
             # Streams wait for their turn, however many: an EventSource that is refused never comes back.
-            async with self._turns:
+            async with self._turn(asked):
                 query, entry, head = await self._now(asked)
             first = version_of(query, entry, None)
             channel = self._channels.setdefault(asked, Channel(asked, query, entry, first, head))
@@ -179,17 +186,31 @@ class Live:
         if self._channels.get(channel.asked) is channel:
             del self._channels[channel.asked]
 
+    @asynccontextmanager
+    async def _turn(self, asked: Asked) -> AsyncIterator[None]:
+        """Wait for a turn among the streams that ask for the same partners: nobody waits for another's."""
+        name = _gate(asked)
+        gate = self._turns.setdefault(name, Gate(asyncio.Semaphore(self._desk.at_a_time)))
+        gate.waiting += 1
+        try:
+            async with gate.running:
+                yield
+        finally:
+            gate.waiting -= 1
+            if gate.waiting == 0:
+                del self._turns[name]
+
     async def _now(self, asked: Asked) -> tuple[Query, Entry, bytes]:
         query = asked.at(int(self._desk.clock()))
         fresh = self._desk.freshness(query.until)
-        entry = await self._desk.answer(query, "live")
+        entry = await self._desk.answer(query, _gate(asked))
         return query, entry, orjson.dumps(answer.head(query, fresh))
 
     async def _follow(self, channel: Channel) -> None:
         while True:
             changed = self._desk.changed
             try:
-                async with self._turns:
+                async with self._turn(channel.asked):
                     channel.take(*await self._now(channel.asked))
             except Refused as refused:
                 # Not yet, or busy: the next turn may be luckier.

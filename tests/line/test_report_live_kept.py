@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.report import session
+from pipeline.report.readers import Read
 from pipeline.report.session import Session
-from tests.line.report_stage import SECRET, T, report, write_keys
-from tests.line.report_streams import LIVE, entries, stream
+from pipeline.report.sql import Statement
+from tests.line.report_stage import SECRET, Stage, T, report, write_keys
+from tests.line.report_streams import LIVE, entries, eventually, stream
 
 
 async def test_a_stream_goes_on_over_the_stroke_of_the_hour(tmp_path: Path) -> None:
@@ -79,3 +81,38 @@ async def test_a_stream_ends_when_its_session_expires(tmp_path: Path) -> None:
         async with stream(stage, Cookie=f"{session.COOKIE}={short}") as reader, asyncio.timeout(10):
             await reader.event("answer")
             await reader.content.read()
+
+
+class OneWaits:
+    """Readers whose questions about one partner wait."""
+
+    def __init__(self, stage: Stage, partner: str) -> None:
+        self.go, self.waiting = asyncio.Event(), 0
+        self._ask, self._partner = stage.site.desk.readers.ask, partner
+
+    async def ask(self, statement: Statement, generation: int) -> Read:
+        if self._partner in statement.values.values():
+            self.waiting += 1
+            await self.go.wait()
+        return await self._ask(statement, generation)
+
+
+async def test_streams_of_one_partner_wait_for_their_own_turns_only(tmp_path: Path) -> None:
+    headers = write_keys(tmp_path / "keys", {"a": "8", "b": "7"})
+    async with report(tmp_path, keys=tmp_path / "keys", concurrent_per_key=2) as stage:
+        await entries(stage, 1)
+        readers = stage.site.desk.readers = OneWaits(stage, "8")
+
+        async def first(limit: int) -> str:
+            async with stream(stage, f"{LIVE}&limit={limit}", **headers["a"]) as reader:
+                return (await reader.event("answer")).kind
+
+        many = [asyncio.create_task(first(limit)) for limit in range(1, 20)]
+        await eventually(lambda: readers.waiting == 2)
+        async with asyncio.timeout(10), stream(stage, **headers["b"]) as other:
+            assert len((await other.event("answer")).data["rows"]) == 1
+        assert readers.waiting == 2
+        readers.go.set()
+        assert await asyncio.gather(*many) == ["answer"] * 19
+        await eventually(lambda: stage.site.live.readers == 0)
+        assert stage.site.live._turns == {}
