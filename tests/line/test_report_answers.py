@@ -276,7 +276,7 @@ async def test_metrics_status_and_health_tell_how_it_is(tmp_path: Path) -> None:
 async def test_nothing_is_answered_before_the_topic_was_read_once(tmp_path: Path) -> None:
     source = FakeSource(away=True)
     async with report(tmp_path, source) as stage:
-        for path in ("/v1/report", "/ready", "/v1/live"):
+        for path in ("/v1/report", "/ready"):
             answer = await stage.get(path)
             assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
         assert (await stage.get("/health")).status == 200

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.report import session
-from pipeline.report.readers import Read
+from pipeline.report.desk import BUSY
+from pipeline.report.problem import Problem, Refused, TooSlow
+from pipeline.report.readers import NOT_YET, Read
 from pipeline.report.session import Session
 from pipeline.report.sql import Statement
-from tests.line.report_stage import SECRET, Stage, T, report, write_keys
+from tests.line.report_stage import SECRET, FakeSource, Stage, T, report, write_keys
 from tests.line.report_streams import LIVE, entries, eventually, stream
 
 
@@ -116,3 +118,81 @@ async def test_streams_of_one_partner_wait_for_their_own_turns_only(tmp_path: Pa
         assert await asyncio.gather(*many) == ["answer"] * 19
         await eventually(lambda: stage.site.live.readers == 0)
         assert stage.site.live._turns == {}
+
+
+class Refusing:
+    """Readers that refuse as many questions as they are told to."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.why: list[Refused] = []
+        self.too_slow = 0
+        self._ask = stage.site.desk.readers.ask
+
+    async def ask(self, statement: Statement, generation: int) -> Read:
+        if self.why:
+            raise self.why.pop()
+        try:
+            return await self._ask(statement, generation)
+        except TooSlow:
+            self.too_slow += 1
+            raise
+
+
+@pytest.mark.parametrize("problem", [BUSY, NOT_YET], ids=["busy", "not-yet"])
+async def test_a_stream_goes_on_after_a_refusal_that_passes_though_nothing_else_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Problem
+) -> None:
+    monkeypatch.setattr("pipeline.report.live.AGAIN_SECONDS", 0.05)
+    async with report(tmp_path) as stage:
+        await entries(stage, 1)
+        readers = stage.site.desk.readers = Refusing(stage)
+        async with stream(stage) as reader:
+            await reader.event("answer")
+            readers.why = [Refused(problem)]
+            stage.row("7", "e000", T, plays=9)
+            await stage.checkpoint()
+            following = await reader.event("answer", "change", "problem")
+            assert (following.kind == "problem", following.data["totals"], readers.why) == (False, {"plays": 9}, [])
+
+
+async def test_a_stream_goes_on_after_an_answer_that_took_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.report.live.AGAIN_SECONDS", 0.05)
+    async with report(tmp_path) as stage:
+        await entries(stage, 40_000)
+        real = stage.site.desk.readers
+        readers = stage.site.desk.readers = Refusing(stage)
+        async with stream(stage, f"{LIVE}&limit=1") as reader:
+            await reader.event("answer")
+            real._deadline = 0.0  # type: ignore[attr-defined]
+            stage.row("7", "e000", T, plays=9)
+            await stage.checkpoint()
+            await eventually(lambda: readers.too_slow > 0)
+            real._deadline = 60.0  # type: ignore[attr-defined]
+            following = await reader.event("answer", "change", "problem")
+            assert following.kind != "problem"
+            assert following.data["totals"] == {"plays": 40_008}
+
+
+async def test_a_stream_that_begins_before_the_counts_are_read_waits_for_them(tmp_path: Path) -> None:
+    #  away: 200, comments | there: answer
+    source = FakeSource(away=True)
+    async with report(tmp_path, source, heartbeat_s=1) as stage, asyncio.timeout(10), stream(stage) as reader:
+        assert await reader.content.readuntil(b"\n\n") == b"retry: 2000\n\n"
+        assert (await reader.content.readuntil(b"\n\n")).startswith(b": ")
+        stage.row("7", "x", T, plays=3)
+        source.put(0, b'{"position":0}', b'{"offset":0,"time":1}')
+        source.away = False
+        assert (await reader.event("answer", "problem")).data["totals"] == {"plays": 3}
+
+
+async def test_a_stream_that_waits_ends_with_the_report_and_is_refused_what_has_no_answer(tmp_path: Path) -> None:
+    source = FakeSource(away=True)
+    async with report(tmp_path, source, heartbeat_s=1) as stage:
+        assert (await stage.get(f"/v1/live?from={T}&to={T}")).status == 400
+        async with asyncio.timeout(10), stream(stage) as reader:
+            await stage.site.streams.close()
+            await reader.content.read()
+        await eventually(lambda: not stage.site.streams._joining)
+        assert stage.site.live.readers == 0
