@@ -150,6 +150,13 @@ class Access:
             "RateLimit": f'"key";r={verdict.remaining};t={left}',
         }
 
-    def still(self, caller: Caller) -> bool:
-        """Tell whether a caller known before may go on."""
-        return self.keys is None or live(self.ring.get(caller.key), int(time.time()))
+    def signed_in(self, request: web.BaseRequest) -> Session | None:
+        """Return the session that speaks for a request's caller; None: its own key does, or nothing must."""
+        return None if self.keys is None or "Authorization" in request.headers else self.session(request)
+
+    def still(self, caller: Caller, begun: Session | None) -> bool:
+        """Tell whether a caller known before may go on, and the session it came with, if any."""
+        now = int(time.time())
+        if begun is not None and (begun.nonce in self.ended or begun.expires <= now):
+            return False
+        return self.keys is None or live(self.ring.get(caller.key), now)

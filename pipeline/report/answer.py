@@ -11,6 +11,7 @@ import orjson
 
 from pipeline.report import moment
 from pipeline.report.cover import estimates_in, peaks_in, sessions_add_up
+from pipeline.report.problem import too_large
 from pipeline.report.query import Query
 from pipeline.report.words import (
     DERIVED_METRIC,
@@ -161,6 +162,15 @@ def shown_rows(query: Query, table: Table) -> list[dict[str, Any]]:
             row["previous"] = _metrics(query, table.sums, cells[second:], nothing)
         rows.append(row)
     return rows
+
+
+def check_whole(query: Query, table: Table) -> None:
+    """Refuse an answer that should be whole, but is only a part: nothing in a download would say so."""
+    shape = query.shape
+    left = table.total_rows - shape.offset
+    if shape.whole and left > shape.limit:
+        detail = f"There are {left} rows, {shape.limit} at most in one answer: ask for a shorter range or a longer "
+        raise too_large(f"{detail}window, or part by part with limit={shape.limit} and offset.")
 
 
 def content(query: Query, table: Table) -> dict[str, Any]:

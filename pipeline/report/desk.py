@@ -244,6 +244,7 @@ class Desk:
 
     @staticmethod
     def _content(query: Query, read: Read) -> bytes:
+        answer.check_whole(query, read.table)
         found: dict[str, Any] = answer.content(query, read.table)
         return answer.csv_body(query, found) if query.shape.format is Format.CSV else orjson.dumps(found)
 

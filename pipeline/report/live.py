@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from pipeline.report import answer
-from pipeline.report.desk import Desk, Entry
-from pipeline.report.problem import Refused
+from pipeline.report.desk import Desk, Entry, Gate
+from pipeline.report.problem import Refused, TooSlow
 from pipeline.report.query import Asked, Query
+from pipeline.report.words import PARTNER
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +25,12 @@ RowName = tuple[Any, ...]
 
 # How many changes back a reader may resume; one that was away for longer gets the whole answer.
 MOST_VERSIONS = 30
+# A range that leans on now is asked for again though nothing has come.
+MOVES_SECONDS = 5.0
+# And so is what was refused for a while: too many at a time are so without a change.
+AGAIN_SECONDS = 5.0
+# Statuses of refusals that pass by themselves: busy, not ready.
+PASSING = (429, 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +103,10 @@ class Channel:
         if entry.digest != self.version.name:
             self.version = version_of(query, entry, self.version)
             self.versions.append(self.version)
-            self._written.clear()
         elif head == self.head:
             return
+        # A new head too: it is written in every one of them.
+        self._written.clear()
         self.query, self.entry, self.head = query, entry, head
         self.wake()
 
@@ -131,26 +141,36 @@ class Channel:
         return self.head[:-1] + b"," + self.entry.content[1:]
 
 
+async def _within(seconds: float | None, changed: asyncio.Event) -> None:
+    """Wait for a change, so long at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await changed.wait()
+
+
+def _gate(asked: Asked) -> str:
+    """Return whose places at the desk a stream takes: by the partners that it shows."""
+    return f"live {dict(asked.shape.filters).get(PARTNER)}"
+
+
 class Live:
     """All channels."""
 
     def __init__(self, desk: Desk, every_seconds: float) -> None:
         self._desk = desk
         self._every = every_seconds
-        self._turns = asyncio.Semaphore(desk.at_a_time)
+        self._turns: dict[str, Gate] = {}
         self._channels: dict[Asked, Channel] = {}
         self.readers = 0
 
     async def join(self, asked: Asked) -> Channel:
-        """Return the channel of a question, made where there is none.
+        """Return the channel of a question, made where there is none; wait until it can be.
 
         Raises:
             Refused: the question has no answer.
         """
         if asked not in self._channels:
-            # Streams wait for their turn, however many: an EventSource that is refused never comes back.
-            async with self._turns:
-                query, entry, head = await self._now(asked)
+            query, entry, head = await self._first(asked)
             first = version_of(query, entry, None)
             channel = self._channels.setdefault(asked, Channel(asked, query, entry, first, head))
             if channel.task is None:
@@ -160,6 +180,19 @@ class Live:
         channel.readers += 1
         self.readers += 1
         return channel
+
+    async def _first(self, asked: Asked) -> tuple[Query, Entry, bytes]:
+        # Streams wait for their turn, however many, and for counts: an EventSource that is refused never comes back.
+        while True:
+            changed = self._desk.changed
+            try:
+                async with self._turn(asked):
+                    return await self._now(asked)
+            except Refused as refused:
+                if refused.problem.status not in PASSING:
+                    raise
+            await asyncio.sleep(self._every)
+            await _within(AGAIN_SECONDS, changed)
 
     def leave(self, channel: Channel) -> None:
         """Let a reader go; the last one closes the channel."""
@@ -175,23 +208,41 @@ class Live:
         if self._channels.get(channel.asked) is channel:
             del self._channels[channel.asked]
 
+    @asynccontextmanager
+    async def _turn(self, asked: Asked) -> AsyncIterator[None]:
+        """Wait for a turn among the streams that ask for the same partners: nobody waits for another's."""
+        name = _gate(asked)
+        gate = self._turns.setdefault(name, Gate(asyncio.Semaphore(self._desk.at_a_time)))
+        gate.waiting += 1
+        try:
+            async with gate.running:
+                yield
+        finally:
+            gate.waiting -= 1
+            if gate.waiting == 0:
+                del self._turns[name]
+
     async def _now(self, asked: Asked) -> tuple[Query, Entry, bytes]:
         query = asked.at(int(self._desk.clock()))
         fresh = self._desk.freshness(query.until)
-        entry = await self._desk.answer(query, "live")
+        entry = await self._desk.answer(query, _gate(asked))
         return query, entry, orjson.dumps(answer.head(query, fresh))
 
     async def _follow(self, channel: Channel) -> None:
         while True:
-            changed = self._desk.changed
+            changed, most = self._desk.changed, MOVES_SECONDS if channel.asked.moves else None
             try:
-                async with self._turns:
+                async with self._turn(channel.asked):
                     channel.take(*await self._now(channel.asked))
+            except TooSlow:
+                # Not at the next change: it would hold a reader all the time.
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
             except Refused as refused:
-                # Not yet, or busy: the next turn may be luckier.
-                if refused.problem.status not in (429, 503):
+                if refused.problem.status not in PASSING:
                     channel.fail(refused)
                     return
+                most = AGAIN_SECONDS
             except Exception:
                 log.exception("a live answer has ended by a fault")
                 self._forget(channel)
@@ -199,7 +250,7 @@ class Live:
                 channel.wake()
                 return
             await asyncio.sleep(self._every)
-            await changed.wait()
+            await _within(most, changed)
 
     def wake_all(self) -> None:
         """Let every reader of every channel look."""

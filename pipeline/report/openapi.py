@@ -117,6 +117,12 @@ def _text(says: str, media: str) -> Json:
     return {"200": {"description": says, "content": {media: {"schema": {"type": "string"}}}}}
 
 
+STREAM = (
+    "A stream without end; resume with Last-Event-ID. While the counts are still being read from Kafka, or too much is "
+    "asked at a time, it waits, silent but for comments."
+)
+
+
 def _paths() -> Json:
     answer = _json({"$ref": "#/components/schemas/Answer"}, "The rows.")
     answer["content"]["text/csv"] = {"schema": {"type": "string"}}
@@ -124,11 +130,11 @@ def _paths() -> Json:
     anything: Json = {"type": "object"}
     ok: Json = {"200": _json(anything, "As it is.")}
     live = "The same question's changes, as server-sent events: answer, change, fresh, problem."
-    stream = _text("A stream without end; resume with Last-Event-ID.", "text/event-stream")
+    stream = _text(STREAM, "text/event-stream")
     answers = {"200": answer, "304": {"description": SAYS[304]}}
     explained = "The beacons behind one number; 404 where the operator has switched it off (REPORT_SCANS=0)."
     found = {"200": _json({"$ref": "#/components/schemas/Explained"}, "The number and its beacons.")}
-    unread = tuple(one for one in _QUERY if one != 406)
+    unread = tuple(one for one in _QUERY if one not in (406, 503))
     return {
         "/v1/report": _get("report", "Rows of counts.", answers, _QUERY, parameters=PARAMETERS),
         "/v1/live": _get("live", live, stream, unread, parameters=PARAMETERS),

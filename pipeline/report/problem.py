@@ -46,6 +46,10 @@ class Refused(Exception):
         self.problem = problem
 
 
+class TooSlow(Refused):
+    """Refused for the time it took: another time the same question may take less."""
+
+
 def unknown_word(parameter: str, word: str, allowed: tuple[str, ...]) -> Refused:
     """Refuse a word that the catalog does not have, and name those that it has."""
     said = word[:100]
@@ -63,6 +67,11 @@ def bad_value(parameter: str, word: str, detail: str) -> Refused:
 def too_large(detail: str) -> Refused:
     """Refuse a question whose answer would cost too much."""
     return Refused(Problem(422, "too-large", "The question is too large.", detail))
+
+
+def too_slow(detail: str) -> TooSlow:
+    """Refuse a question whose answer took too long."""
+    return TooSlow(too_large(detail).problem)
 
 
 # The one answer for what is not there and for what is another partner's: not a byte may differ.

@@ -56,6 +56,7 @@ class Shape:
         metrics: in the order asked for.
         order: complete: ties are broken by every column of `by`.
         limit, offset: which rows are shown.
+        whole: all of them are wanted: more than the limit are refused.
         tz: name of the time zone.
         bucket, fill, compare, format, times: see words.PARAMETERS.
         key: all of it as text: equal keys and ranges have equal answers.
@@ -74,6 +75,7 @@ class Shape:
     compare: Compare
     format: Format
     times: Times
+    whole: bool = False
     key: str = field(init=False, default="", repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -112,6 +114,9 @@ class Asked:
         tz = moment.zone("tz", self.shape.tz)
         size = self.shape.window.seconds
         first, end = self.since.at(now, tz), self.until.at(now, tz)
+        if first == end and self.moves and self.since != self.until:
+            # now/d to now, on the stroke of midnight: the day has begun, with the window that starts here.
+            end += 1
         if first >= end:
             raise bad_value("from", str(first), "`from` must be before `to`.")
         since, until = max(0, -(-first // size) * size), -(-end // size) * size
@@ -153,6 +158,7 @@ def parse(text: str, partner: str | None, accept: str = "") -> Asked:
         compare=_enum("compare", one.get("compare", Compare.NONE), Compare),
         format=written,
         times=_enum("times", one.get("times", Times.UNIX), Times),
+        whole=written is Format.CSV and "limit" not in one,
     )
     _fitting(shape)
     since = moment.parse("from", one.get("from", "now-1h"), tz)

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.report.answer import Table
 from pipeline.report.distinct import SketchCount
-from pipeline.report.problem import Problem, Refused, too_large
+from pipeline.report.problem import Problem, Refused, too_slow
 from pipeline.report.readmodel import is_damage
 from pipeline.report.slots import SlotsSum, most
 from pipeline.report.sql import BEFORE, ROW, Statement
@@ -108,7 +108,7 @@ class Readers:
                 connection.execute("ROLLBACK")
         except sqlite3.DatabaseError as error:
             if time.monotonic() > end:
-                raise too_large(
+                raise too_slow(
                     f"No answer within {self._deadline:g} s: ask for a shorter range or a longer window."
                 ) from error
             log.error("the read model cannot be read: %s", error)

@@ -201,7 +201,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter(
         "limit",
-        "Rows at most; all that may be by default in CSV.",
+        f"Rows at most. CSV without it is whole: more than {MOST_ROWS} rows are refused (422), not cut.",
         {"type": "integer", "minimum": 1, "maximum": MOST_ROWS, "default": 1000},
         "50",
     ),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import itertools
 from base64 import b64encode
 from pathlib import Path
@@ -110,23 +108,6 @@ async def test_two_reports_give_byte_equal_answers_for_closed_windows(tmp_path: 
             left, right = await one.get(path), await two.get(path)
             assert left.body == right.body
             assert left.headers["ETag"] == right.headers["ETag"]
-
-
-async def test_csv_is_a_download_with_the_same_numbers(tmp_path: Path) -> None:
-    async with report(tmp_path) as stage:
-        stage.play("7", '=HYPERLINK("x")', T, 2)
-        stage.play("7", "a,b", T, 1)
-        await stage.checkpoint()
-        stage.counted((T + 500) * 1000)
-        path = f"/v1/report?from={T}&to={T + 120}&by=entry&metrics=plays&order=-plays"
-        answer = await stage.get(path, headers={"Accept": "text/csv"})
-        assert answer.headers["Content-Type"] == "text/csv; charset=utf-8; header=present"
-        assert answer.headers["Content-Disposition"] == f'attachment; filename="report-1m-{T}-{T + 120}.csv"'
-        assert answer.headers["Counted-Through"] == f"{T + 120}.000"
-        rows = list(csv.reader(io.StringIO(answer.text, newline="")))
-        assert rows == [["partnerId", "entryId", "plays"], ["7", '\'=HYPERLINK("x")', "2"], ["7", "a,b", "1"]]
-        assert (await stage.get(path, headers={"Accept": "text/html"})).status == 406
-        assert (await stage.get(path + "&format=csv")).body == answer.body
 
 
 def sketch_of(*sessions: int) -> str:
@@ -276,7 +257,7 @@ async def test_metrics_status_and_health_tell_how_it_is(tmp_path: Path) -> None:
 async def test_nothing_is_answered_before_the_topic_was_read_once(tmp_path: Path) -> None:
     source = FakeSource(away=True)
     async with report(tmp_path, source) as stage:
-        for path in ("/v1/report", "/ready", "/v1/live"):
+        for path in ("/v1/report", "/ready"):
             answer = await stage.get(path)
             assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
         assert (await stage.get("/health")).status == 200

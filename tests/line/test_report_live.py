@@ -3,63 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
-from yarl import URL
 
 from pipeline.report.readers import Read
-from tests.line.report_stage import Stage, T, report, write_keys
-
-LIVE = f"/v1/live?from={T}&to={T + 7200}&by=entry&metrics=plays&window=1m"
-
-
-@dataclass(frozen=True)
-class Event:
-    kind: str
-    name: str
-    data: Any
-
-
-@dataclass
-class Reader:
-    content: asyncio.StreamReader
-
-    async def event(self, *kinds: str) -> Event:
-        """Return the next event of these kinds."""
-        async with asyncio.timeout(10):
-            while True:
-                block = (await self.content.readuntil(b"\n\n")).decode()
-                assert block, "the stream has ended"
-                fields = dict(line.partition(": ")[::2] for line in block.splitlines() if not line.startswith(":"))
-                if fields.get("event") in kinds:
-                    return Event(fields["event"], fields.get("id", ""), orjson.loads(fields["data"]))
-
-
-@asynccontextmanager
-async def stream(stage: Stage, path: str = LIVE, **headers: str) -> AsyncIterator[Reader]:
-    async with stage.http.get(URL(stage.url + path, encoded=True), headers=headers) as response:
-        assert (response.status, response.content_type) == (200, "text/event-stream")
-        yield Reader(response.content)
-
-
-async def entries(stage: Stage, count: int) -> None:
-    for number in range(count):
-        stage.row("7", f"e{number:03}", T, plays=1)
-    await stage.checkpoint()
-
-
-def apply(rows: dict[str, int], event: Event) -> dict[str, int]:
-    """Do with an event what a page does."""
-    rows = {} if event.kind == "answer" else dict(rows)
-    for gone in event.data.get("gone", []):
-        del rows[gone["entryId"]]
-    return rows | {row["entryId"]: row["plays"] for row in event.data["rows"]}
+from tests.line.report_stage import T, report, write_keys
+from tests.line.report_streams import LIVE, apply, entries, eventually, stream
 
 
 async def test_a_stream_begins_with_the_answer_and_goes_on_with_what_changes(tmp_path: Path) -> None:
@@ -160,13 +110,6 @@ async def test_readers_of_one_question_share_its_answer_and_leave_nothing(tmp_pa
             assert (live.readers, len(live._channels), stage.site.desk.counts.misses) == (2, 1, 1)
         await eventually(lambda: live.readers == 0)
         assert live._channels == {}
-
-
-async def eventually(true: Callable[[], bool]) -> None:
-    """Wait for what nothing else wakes at."""
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 async def test_open_streams_are_bounded_for_a_key_and_for_all(tmp_path: Path) -> None:

@@ -156,3 +156,24 @@ def test_a_download_is_whole_unless_a_part_is_asked_for() -> None:
     asked = [("", ""), ("format=csv", ""), ("", "text/csv"), ("format=json", "text/csv"), ("limit=5", "text/csv")]
     limits = [parse(text, None, accept).shape.limit for text, accept in asked]
     assert limits == [1000, 50_000, 50_000, 1000, 5]
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "expected"),
+    [
+        ("from=now/d", 1_795_392_000, (1_795_392_000, 1_795_392_060)),
+        ("from=now/h&window=1h", 1_795_424_400, (1_795_424_400, 1_795_428_000)),
+        ("from=1795424461", 1_795_424_461, (1_795_424_520, 1_795_424_520)),
+        ("from=now/h&window=10s", 1_795_424_401, (1_795_424_400, 1_795_424_410)),
+    ],
+)
+def test_a_day_or_an_hour_that_begins_this_second_has_its_first_window(
+    text: str, now: int, expected: tuple[int, int]
+) -> None:
+    query = parse(text, None).at(now)
+    assert (query.since, query.until) == expected
+
+
+@pytest.mark.parametrize("text", ["from=5&to=5", "from=now&to=now", "from=now/h&to=now/h", "from=now&to=now-1s"])
+def test_a_range_that_never_holds_a_second_is_refused(text: str) -> None:
+    assert refusal(text, now=1_795_424_400) == (400, "bad-value", "from")
