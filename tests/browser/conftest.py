@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -24,6 +25,7 @@ CHROMIUM = "/usr/bin/chromium"
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
 PARTNER = "4242"
+_numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def shown(broker: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     key = make_key(str(folder / "keys.json"), "--partner", PARTNER)
     kafka.fetch()
     settings = {"REPORT_KEYS": str(folder / "keys.json"), "REPORT_ASSETS": str(page.unpack_assets())}
-    line = Line(broker.bootstrap, "browser-", folder / "line", **settings)  # type: ignore[attr-defined]
+    line = Line(broker.bootstrap, f"browser{next(_numbers)}-", folder / "line", **settings)  # type: ignore[attr-defined]
     try:
         asyncio.run(line.start(workers=1))
         yield Shown(line, key)

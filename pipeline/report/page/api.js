@@ -28,7 +28,7 @@ export async function signIn(key) {
 }
 
 export async function signOut(csrfToken) {
-  await fetch("/session", { method: "DELETE", headers: { "X-CSRF-Token": csrfToken } });
+  await json(await fetch("/session", { method: "DELETE", headers: { "X-CSRF-Token": csrfToken } }));
 }
 
 const nameOf = (row, by) => by.map((column) => row[column]).join("\u0000");

@@ -300,7 +300,13 @@ by("sign-in").addEventListener("submit", async (event) => {
   }
 });
 by("sign-out").addEventListener("click", async () => {
-  await signOut(session.csrfToken);
+  rest();
+  try {
+    await signOut(session.csrfToken);
+  } catch (problem) {
+    show();
+    return complain("sign-out", problem);
+  }
   state = readState("");
   history.pushState(null, "", location.pathname);
   await start();
