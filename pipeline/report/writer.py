@@ -150,6 +150,11 @@ def before(query: Query, tz: ZoneInfo) -> tuple[int, int, int]:
     if query.shape.bucket is not Bucket.DAY:
         if query.shape.bucket is Bucket.HOUR and span % 3600:
             raise bad_value("compare", "previous", "With bucket=hour the range must be whole hours.")
+        if query.shape.bucket is Bucket.HOUR and TIME in query.shape.by:
+            ahead = {ahead % 3600 for _, ahead in moment.offsets(query.since - span, query.until, tz)}
+            if len(ahead) > 1:
+                # No hour before would stand beside one of now, as if nothing had been.
+                raise bad_value("compare", "previous", f"{tz.key} moves its hours by a part of one in that time.")
         return query.since - span, query.since, span
     days = moment.day_number(query.until - 1, tz) - moment.day_number(query.since, tz) + 1
     return _days_before(query.since, days, tz), _days_before(query.until, days, tz), days

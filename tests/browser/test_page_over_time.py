@@ -11,6 +11,7 @@ from playwright.async_api import Page, Request, Route, expect
 
 from tests.browser.conftest import PARTNER, Shown, Visit, visiting
 from tests.browser.test_page import number, post
+from tests.e2e.wait import until
 
 pytestmark = pytest.mark.e2e
 OTHER = "4343"
@@ -157,11 +158,16 @@ async def test_a_tab_that_nobody_looks_at_holds_no_connection(visit: Visit) -> N
     )
     await page.reload()
     is_open = "streams.filter((one) => one.readyState !== EventSource.CLOSED).length"
-    await page.wait_for_function(f"{is_open} === 2")
+
+    # Not by wait_for_function: it has the page evaluate a text, which the page's policy forbids.
+    async def two_are_open() -> bool:
+        return bool(await page.evaluate(is_open) == 2)
+
+    await until(two_are_open, 15, "both streams are open")
     turn = "(hidden) => { Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });"
     turn += " document.dispatchEvent(new Event('visibilitychange')); }"
     await page.evaluate(turn, True)
     assert await page.evaluate(is_open) == 0
     await page.evaluate(turn, False)
-    await page.wait_for_function(f"{is_open} === 2")
+    await until(two_are_open, 15, "both streams are open")
     await expect(page.locator(number("Plays"))).to_have_text(re.compile(r"^\d"), timeout=15_000)

@@ -205,6 +205,24 @@ def test_days_are_compared_with_as_many_days_before_across_a_clock_change() -> N
     assert got["previous"] == {"from": sunday, "to": monday, "totals": {"plays": 10}}
 
 
+def test_hours_are_compared_across_a_change_of_the_clock_by_whole_hours_and_by_no_others() -> None:
+    # Berlin, 25 October 2026: hours stay where they are. Lord Howe, 4 October 2026: put forward by half an hour.
+    for zone, day, is_refused in (("Europe/Berlin", (10, 25), False), ("Australia/Lord_Howe", (10, 4), True)):
+        noon = int(datetime(2026, *day, 12, tzinfo=ZoneInfo(zone)).timestamp())
+        text = f"from={noon}&to={noon + 86_400}&bucket=hour&tz={zone}&metrics=plays&compare=previous"
+        query = parse(f"{text}&by=time", None).at(0)
+        if is_refused:
+            with pytest.raises(Refused) as refused:
+                sql.statement(query)
+            assert "Australia/Lord_Howe moves its hours by a part of one" in str(refused.value.problem.detail)
+        else:
+            found = [Row("1m", at, "7", "a", 0, (5, 0, 0, 0)) for at in (noon, noon - 86_400)]
+            [row] = ask(store(found), query)["rows"]
+            assert (row["time"], row["plays"], row["previous"]["plays"]) == (noon, 5, 5)
+        # Without rows of hours there is nothing to stand side by side.
+        sql.statement(parse(f"{text}&by=entry", None).at(0))
+
+
 @settings(max_examples=some(40), deadline=None)
 @given(
     st.sampled_from(

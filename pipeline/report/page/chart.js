@@ -25,6 +25,20 @@ function options(names, units, before) {
   return { width: by("chart").clientWidth, height: 280, series, axes, scales: { y0: { range }, y1: { range } }, cursor: { drag: { x: true } } };
 }
 
+// Every window of the range that is counted to its end, those without a row too: nothing came in them. A window that
+// is still open, or not counted yet, is shown as far as it has a row, and never as a zero.
+export function filled(answer, window, metrics, units) {
+  const rows = new Map(answer.rows.map((row) => [row.time, row]));
+  const nothing = Object.fromEntries(metrics.map((name) => [name, units[name] === "events" || units[name] === "sessions" ? 0 : null]));
+  const all = [];
+  const first = Math.ceil(answer.from / window.seconds) * window.seconds;
+  for (let time = first; time + window.seconds <= answer.to; time += window.seconds) {
+    const counted = answer.countedThrough !== null && time + window.seconds <= answer.countedThrough;
+    if (rows.has(time) || counted) all.push(rows.get(time) ?? { time, ...nothing });
+  }
+  return all;
+}
+
 // rows: every window of the range in order, with its metrics, and `previous` when a period before is shown.
 export function draw(rows, names, units, before) {
   const data = [rows.map((row) => row.time), ...names.map((name) => rows.map((row) => row[name]))];

@@ -1,16 +1,15 @@
 // The page: state from the address, answers from /v1/report and /v1/live, parts drawn from answers only.
 
 import { follow, get, passes, Problem, signIn, signOut } from "./api.js";
-import { draw, erase } from "./chart.js";
+import { draw, erase, filled } from "./chart.js";
 import { by, option, put } from "./dom.js";
 import { explain } from "./explain.js";
-import { COLUMNS, funnel, health, lineOf, quality, splits, tiles, top } from "./parts.js";
+import { forget, latest, readWhole, showTiles } from "./numbers.js";
+import { COLUMNS, funnel, health, lineOf, quality, splits, top } from "./parts.js";
 import { fittingWindow, listed, query, RANGES, readState, seconds, writeState } from "./state.js";
-import { clock, shown } from "./words.js";
 
 const TOP = 12;
 const EVERY_MS = 5000;
-const HOUR = 3600;
 const FUNNEL = ["plays", "quartile25", "quartile50", "quartile75", "quartile100"];
 const QUALITY = ["bufferPerMinute", "bufferedViewRate", "averageBitrate", "averageJoinTime", "errors", "exitsBeforeStart"];
 const SPLITS = [["playbackType", "Live or not"], ["country", "Country"], ["device", "Device"], ["browser", "Browser"], ["domain", "Site"]];
@@ -59,20 +58,6 @@ function fillControls(all = false) {
   if (session.partnerId !== null) form.elements.partnerId.value = session.partnerId;
 }
 
-// Every window of the range that is counted to its end, those without a row too: nothing came in them. A window that
-// is still open, or not counted yet, is shown as far as it has a row, and never as a zero.
-function filled(answer, window, metrics) {
-  const rows = new Map(answer.rows.map((row) => [row.time, row]));
-  const nothing = Object.fromEntries(metrics.map((name) => [name, units[name] === "events" || units[name] === "sessions" ? 0 : null]));
-  const all = [];
-  const first = Math.ceil(answer.from / window.seconds) * window.seconds;
-  for (let time = first; time + window.seconds <= answer.to; time += window.seconds) {
-    const counted = answer.countedThrough !== null && time + window.seconds <= answer.countedThrough;
-    if (rows.has(time) || counted) all.push(rows.get(time) ?? { time, ...nothing });
-  }
-  return all;
-}
-
 function showSeries(window) {
   const metrics = known([...new Set([state.metric, state.second, "plays", "views", "bufferingRatio", ...FUNNEL, ...QUALITY])].filter(Boolean));
   const names = known([state.metric, state.second].filter((name, index, all) => name && all.indexOf(name) === index));
@@ -81,54 +66,12 @@ function showSeries(window) {
     const before = answer.previous?.totals ?? {};
     latest.totals = answer.totals;
     latest.before = before;
-    showTiles();
-    draw(filled(answer, window, names), names, names.map((name) => units[name]), state.compare === "previous");
+    showTiles(units, says);
+    draw(filled(answer, window, names, units), names, names.map((name) => units[name]), state.compare === "previous");
     funnel(answer.totals);
     quality(answer.totals, known(QUALITY).map((name) => ({ name, unit: units[name], says: says(name) })));
   }, (problem) => complain("series", problem)));
   by("export").href = `/v1/report?${query(state, window.name, { by: "time,entry", metrics: metrics.join(","), format: "csv" })}`;
-}
-
-// What no sum says: asked for apart from the stream, as it is read out of every hour of the range.
-const NOTHING = { totals: {}, previous: { totals: {} }, estimates: {} };
-const UNKNOWN = { totals: {}, before: {}, peak: NOTHING, whole: NOTHING, now: null, nowBefore: null };
-const latest = { ...UNKNOWN };
-
-function showTiles() {
-  const totals = { ...latest.totals, ...latest.peak.totals };
-  const before = { ...latest.before, ...latest.peak.previous.totals };
-  const tile = (name, title) => ({ name: title, value: totals[name] ?? null, unit: units[name], before: before[name] ?? null, says: says(name) });
-  tiles([
-    { name: "Audience now", value: latest.now, unit: "sessions", before: latest.nowBefore, says: "Sessions that watched in the last full 10 s." },
-    tile("peak", "Peak"), sessionsTile(), tile("plays", "Plays"), tile("views", "Views"), tile("bufferingRatio", "Buffering ratio"),
-  ]);
-}
-
-// Distinct sessions of a range are known by whole minutes; of one shown in hours, by those that it touches.
-function sessionsTile() {
-  const { totals, estimates = {}, from } = latest.whole;
-  const about = estimates.sessions ? `, ${shown(estimates.sessions.error, "ratio")} off at most in ${shown(estimates.sessions.confidence, "ratio")} of cases` : "";
-  const since = from === undefined ? "" : `since ${clock(from)}${about}`;
-  return { name: "Sessions", value: totals.sessions ?? null, unit: "sessions", before: undefined, says: since };
-}
-
-async function showWhole(asked, window, isCurrent) {
-  const peak = await get("/v1/report", query(asked, window.name, { by: "", metrics: "peak", compare: "previous" }));
-  const now = Date.now() / 1000;
-  const hours = { from: String(Math.floor((now - seconds(asked.range)) / HOUR) * HOUR), to: String(Math.ceil(now / HOUR) * HOUR) };
-  const [name, range] = window.seconds < HOUR ? ["1m", {}] : ["1h", hours];
-  const whole = await get("/v1/report", query(asked, name, { by: "", metrics: "sessions", ...range }));
-  const audience = await get("/v1/report", query({ ...asked, range: "2m" }, "10s", { by: "time", metrics: "audience", order: "time" }));
-  if (!isCurrent()) return;
-  Object.assign(latest, { peak, whole, ...audienceNow(audience) });
-  showTiles();
-}
-
-// The last 10 s that are counted to their end, and those a minute before; null where they are not known.
-function audienceNow(answer) {
-  const through = Math.floor((answer.countedThrough ?? 0) / 10) * 10 - 10;
-  const audience = (start) => (start < answer.from ? null : answer.rows.find((row) => row.time === start)?.audience ?? 0);
-  return { now: audience(through), nowBefore: audience(through - 60) || null };
 }
 
 function showTop(window) {
@@ -225,8 +168,10 @@ function rest() {
 
 function show() {
   rest();
+  // Opened where nobody looks: shown when somebody does.
+  if (document.hidden) return;
   for (const where of [...problems.keys()]) calm(where);
-  Object.assign(latest, UNKNOWN);
+  forget();
   const [mine, asked] = [views, state];
   const isCurrent = () => mine === views;
   const window = fittingWindow(catalog.windows, asked);
@@ -234,8 +179,11 @@ function show() {
   showTop(window);
   const slow = async () => {
     try {
-      await showWhole(asked, window, isCurrent);
-      if (isCurrent()) await showSplits(asked, window, isCurrent);
+      const whole = await readWhole(asked, window);
+      if (!isCurrent()) return;
+      Object.assign(latest, whole);
+      showTiles(units, says);
+      await showSplits(asked, window, isCurrent);
       const status = isCurrent() ? await get("/v1/status") : null;
       if (!isCurrent()) return;
       health(status);
@@ -253,7 +201,7 @@ function show() {
 // Asks for a key. What was shown was another's, perhaps: nothing of it stays.
 function ask() {
   rest();
-  Object.assign(latest, UNKNOWN);
+  forget();
   erase();
   for (const id of ["tiles", "top", "funnel", "quality", "splits", "entries", "health"]) put(by(id));
   by("explain").close();
