@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -26,6 +27,7 @@ QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
 PARTNER = "4242"
 _numbers = itertools.count(1)
+_sessions = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +111,21 @@ async def visit(shown: Shown) -> AsyncIterator[Visit]:
     """Open the page signed in as the partner."""
     async with visiting(shown, shown.key) as visit:
         yield visit
+
+
+async def post(shown: Shown, entry: str, *kinds: int) -> None:
+    """Send one viewer's beacons."""
+    session = f"browser-{next(_sessions)}"
+    async with aiohttp.ClientSession() as http:
+        for index, kind in enumerate(kinds, 1):
+            query = (
+                f"service=analytics&action=trackEvent&eventType={kind}&partnerId={PARTNER}"
+                f"&entryId={quote(entry, safe='')}"
+                f"&sessionId={session}&eventIndex={index}&bufferTime=0.5&playbackType=live"
+            )
+            async with http.get(f"{shown.line.ingest_url}/api_v3/index.php?{query}") as answer:
+                assert answer.status == 200
+
+
+def number(name: str) -> str:
+    return f'.tile[data-tile="{name}"] .number'

@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 import time
 from pathlib import Path
-from urllib.parse import quote
 
 import aiohttp
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
-from tests.browser.conftest import PARTNER, PICTURES, Shown, Visit
+from tests.browser.conftest import PICTURES, Shown, Visit, number, post
 from tests.browser.payloads import PAYLOADS
 
 pytestmark = pytest.mark.e2e
-_sessions = itertools.count(1)
-
-
-async def post(shown: Shown, entry: str, *kinds: int) -> None:
-    """Send one viewer's beacons."""
-    session = f"browser-{next(_sessions)}"
-    async with aiohttp.ClientSession() as http:
-        for index, kind in enumerate(kinds, 1):
-            query = (
-                f"service=analytics&action=trackEvent&eventType={kind}&partnerId={PARTNER}"
-                f"&entryId={quote(entry, safe='')}"
-                f"&sessionId={session}&eventIndex={index}&bufferTime=0.5&playbackType=live"
-            )
-            async with http.get(f"{shown.line.ingest_url}/api_v3/index.php?{query}") as answer:
-                assert answer.status == 200
-
-
-def number(name: str) -> str:
-    return f'.tile[data-tile="{name}"] .number'
 
 
 async def test_a_beacon_shows_up_by_itself(shown: Shown, visit: Visit) -> None:

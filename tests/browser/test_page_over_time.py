@@ -9,8 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.async_api import Page, Request, Route, expect
 
-from tests.browser.conftest import PARTNER, Shown, Visit, visiting
-from tests.browser.test_page import number, post
+from tests.browser.conftest import PARTNER, Shown, Visit, number, post, visiting
 from tests.e2e.wait import until
 
 pytestmark = pytest.mark.e2e

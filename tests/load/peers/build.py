@@ -36,6 +36,6 @@ def quix() -> Path:
 def lz4() -> Path:
     """Return a folder for PYTHONPATH with what aiokafka reads and writes lz4 by; our worker does without."""
     folder = BUILD / "lz4"
-    if not folder.exists():
+    if not (folder / "cramjam").exists():
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), CRAMJAM], check=True)
     return folder
