@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 from pathlib import Path
@@ -10,14 +11,20 @@ from typing import Any
 REPO = Path(__file__).parents[2]
 DEPLOY = REPO / "deploy"
 TOOLS = REPO / "build" / "deploy-tools"
+INSTALL = REPO / "tests" / "manifests" / "install-tools"
+LOCK = TOOLS.with_suffix(".lock")
 READ_YAML = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(sys.stdin)), default=str))"
 
 
-def install() -> None:
-    """Install what is missing; the second time this takes no time."""
-    done = subprocess.run(
-        [str(REPO / "tests" / "manifests" / "install-tools")], capture_output=True, text=True, check=False
-    )
+def install(script: Path = INSTALL, lock: Path = LOCK) -> None:
+    """Install what is missing; the second time this takes no time.
+
+    Tests run side by side, and each process of them comes here: one installs, the others wait for it.
+    """
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = subprocess.run([str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"tests/manifests/install-tools failed:\n{done.stdout}{done.stderr}"
 
 
