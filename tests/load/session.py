@@ -16,6 +16,7 @@ from tests.load.table import Row
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
 PARTITIONS = 4
+MOST_RUNS = 99
 
 
 @dataclass(slots=True)
@@ -73,15 +74,16 @@ class Session:
     def add(self, row: Row) -> None:
         self.rows.append(row)
 
-    def alternate(self, contenders: dict[str, Callable[[], Run]]) -> dict[str, Run]:
-        """Run all contenders in turn, `runs` times; return the median of each."""
+    def alternate(self, contenders: dict[str, Callable[[], Run]], most: int = MOST_RUNS) -> dict[str, Run]:
+        """Run all contenders in turn, `runs` times but `most` at most; return the median of each."""
         taken: dict[str, list[Run]] = {name: [] for name in contenders}
-        for turn in range(self.runs):
+        runs = min(self.runs, most)
+        for turn in range(runs):
             for name, contend in contenders.items():
                 run = contend()
                 taken[name].append(run)
                 self.say(
-                    f"{turn + 1}/{self.runs} {name}: {run.cpu_us:.2f} µs CPU, {run.wall_us:.2f} µs wall a beacon, "
+                    f"{turn + 1}/{runs} {name}: {run.cpu_us:.2f} µs CPU, {run.wall_us:.2f} µs wall a beacon, "
                     f"{run.whole_cpu_s:.1f} s CPU in all, {run.peak_mib:.0f} MiB"
                 )
         return {name: median(runs) for name, runs in taken.items()}
