@@ -41,10 +41,16 @@ pure:
 .PHONY: test
 test: $(VENV)/dev.stamp ## Everything: check, the line in memory, a browser, real Kafka under faults (installs what it needs)
 	@sh deploy/local/test-tools.sh
-	@$(MAKE) --no-print-directory lint types
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target lint types fetched
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PURE)
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --durations=5 $(PARTS)
 	@$(BIN)/python -m pytest --durations=15 $(WHOLE)
+
+# What tests take from elsewhere, fetched beside what only computes.
+.PHONY: fetched
+fetched:
+	@$(BIN)/python -c "from deploy.local.kafka import fetch; fetch()"
+	@tests/manifests/install-tools
 
 .PHONY: chaos
 chaos: $(VENV)/dev.stamp ## Only the faults, drawn by SEED, against the whole line, for MINUTES (MINUTES=6 SEED=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import sys
 from time import monotonic, sleep
@@ -25,6 +26,8 @@ from ingest.tracing import CannotTrace, Spans, spans_for
 
 log = logging.getLogger("ingest")
 
+# What an ingest calls itself: its INGEST_ID with its number among the processes that share it, or what it drew.
+_NAME = re.compile(r".+\.\d+|ingest-[0-9a-f]{8}")
 _FORGET_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 
@@ -51,6 +54,8 @@ async def serve(config: Config, spans: Spans) -> None:
 
 def forget(config: Config, name: str) -> int:
     """Take a name out of `ingests`; return the exit code."""
+    if not _NAME.fullmatch(name):
+        raise CannotStart(f"{name!r} is no name of an ingest: `python -m pipeline status` prints them, as edge-1.0")
     sink = Sink(config)
     errors: list[str | None] = []
     sink.beat(name.encode(), None, errors.append)

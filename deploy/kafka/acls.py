@@ -22,6 +22,13 @@ KINDS = {
     Resource.GROUP: ResourceType.GROUP,
     Resource.TRANSACTION: ResourceType.TRANSACTIONAL_ID,
 }
+OPERATIONS = {
+    "Create": ACLOperation.CREATE,
+    "Describe": ACLOperation.DESCRIBE,
+    "DescribeConfigs": ACLOperation.DESCRIBE_CONFIGS,
+    "Read": ACLOperation.READ,
+    "Write": ACLOperation.WRITE,
+}
 
 
 def acl(right: Right, line: str, state: str) -> ACL:
@@ -30,7 +37,7 @@ def acl(right: Right, line: str, state: str) -> ACL:
     return ACL(
         f"User:{right.role}",
         "*",
-        ACLOperation[right.operation.upper()],
+        OPERATIONS[right.operation],
         ACLPermissionType.ALLOW,
         ResourcePattern(KINDS[right.resource], right.named(line, state), pattern),
     )

@@ -62,8 +62,9 @@ RIGHTS = [
     *_on(Role.INGEST, "Describe", Resource.TOPIC, "beacons", "ingests"),
     *_on(Role.WORKER, "Read", Resource.TOPIC, "beacons", *STATE),
     *_on(Role.WORKER, "Write", Resource.TOPIC, *STATE, "rejected"),
-    # At its start a worker looks whether every topic is as it must be.
+    # At its start a worker looks whether every topic is as it must be, and keeps its records as long as it must.
     *_on(Role.WORKER, "Describe", Resource.TOPIC, *ALL),
+    *_on(Role.WORKER, "DescribeConfigs", Resource.TOPIC, *ALL),
     *_on(Role.WORKER, "Read", Resource.GROUP, "pipeline"),
     # One transactional id a partition: pipeline-0, pipeline-1, ...
     *_on(Role.WORKER, "Write", Resource.TRANSACTION, "pipeline-", prefixed=True),
@@ -76,6 +77,7 @@ RIGHTS = [
     *_on(Role.REPORT, "Describe", Resource.TOPIC, "beacons", "windows", "ingests"),
     *_on(Role.TOPICS, "Create", Resource.TOPIC, *ALL),
     *_on(Role.TOPICS, "Describe", Resource.TOPIC, *ALL),
+    *_on(Role.TOPICS, "DescribeConfigs", Resource.TOPIC, *ALL),
     *_on(Role.SCALER, "Describe", Resource.TOPIC, "beacons"),
     *_on(Role.SCALER, "Describe", Resource.GROUP, "pipeline"),
 ]

@@ -22,8 +22,11 @@ LIB = HERE.parent.parent / "build" / "kafka" / "lib"
 # 384 MiB holds 10,000 beacons/s here; a large heap would only take the page cache's room.
 JVM = ("-Xms192m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Djava.awt.headless=true")
 
+# Of fetching: one lost connection on the way to the repository says nothing.
+ATTEMPTS = 2
 # Linux gives ports from 32768 on to outgoing connections, others from 49152 on.
 _FIRST_PORT, _FIRST_OUTGOING_PORT = 15_000, 32_768
+_given: set[int] = set()
 
 
 class NotFetched(Exception):
@@ -33,11 +36,14 @@ class NotFetched(Exception):
 def free_port(row: int = 1) -> int:
     """Return a loopback port that nothing listens on now; of `row` such ports, one behind the other, the first.
 
-    None of those that systems give to outgoing connections: one may have it before who asked here listens on it.
+    None of those that systems give to outgoing connections: one may have it before who asked here listens on it. And
+    none twice: who asks for several does not listen on the first yet.
     """
     while True:
         first = _FIRST_PORT + secrets.randbelow(_FIRST_OUTGOING_PORT - row - _FIRST_PORT)
-        if all(map(_is_free, range(first, first + row))):
+        ports = range(first, first + row)
+        if _given.isdisjoint(ports) and all(map(_is_free, ports)):
+            _given.update(ports)
             return first
 
 
@@ -63,7 +69,10 @@ def fetch() -> None:
     copy = ("dependency:copy-dependencies", f"-Dlib={LIB}")
     # Strict checksums: an artifact that differs from what the repository says it is must not run.
     maven = ("mvn", "--batch-mode", "--quiet", "--strict-checksums", "--file", str(pom), *copy)
-    done = subprocess.run(maven, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    for _ in range(ATTEMPTS):
+        done = subprocess.run(maven, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        if done.returncode == 0:
+            break
     if done.returncode != 0:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise NotFetched(f"Maven could not fetch Kafka: {lines[0] if lines else f'exit {done.returncode}'}")

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import aiohttp
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 from deploy.local import kafka, page
 from tests.e2e.conftest import broker  # noqa: F401
@@ -23,9 +23,19 @@ from tests.e2e.wait import until
 
 CHROMIUM = "/usr/bin/chromium"
 # Chromium looks for its maker's services at every start; here is no way to them.
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+# And a container has little shared memory.
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+)
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
 PARTNER = "4242"
+# Playwright's 5 s are little where a browser, a line and its Kafka share two cores.
+expect.set_options(timeout=15_000)
 _numbers = itertools.count(1)
 _sessions = itertools.count(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
-from tests.browser.conftest import PICTURES, Shown, Visit, number, post
+from tests.browser.conftest import PICTURES, Shown, Visit, number, post, visiting
 from tests.browser.payloads import PAYLOADS
 
 pytestmark = pytest.mark.e2e
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.e2e
 async def test_a_beacon_shows_up_by_itself(shown: Shown, visit: Visit) -> None:
     await post(shown, "1_live", 1, 2, 3, 99)
     await expect(visit.page.locator('#top button[data-entry="1_live"]')).to_be_visible(timeout=15_000)
-    await expect(visit.page.locator(number("Plays"))).not_to_have_text("0", timeout=15_000)
+    await expect(visit.page.locator(number("Plays"))).to_have_text(re.compile("^[1-9]"), timeout=15_000)
     before = int(await visit.page.inner_text(number("Plays")))
     began = time.monotonic()
     await post(shown, "1_live", 1, 2, 3, 99)
@@ -79,11 +80,26 @@ async def test_the_export_is_the_apis_answer(shown: Shown, visit: Visit, tmp_pat
     await download.save_as(path)
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {shown.key}"}) as http,
-        http.get(download.url) as answer,
+        http.get(f"{shown.line.report_url}{await visit.page.get_attribute('#export', 'href')}") as answer,
     ):
         assert answer.status == 200
         assert path.read_bytes() == await answer.read()
+        assert f'"{download.suggested_filename}"' in answer.headers["Content-Disposition"]
     assert '"1_csv"' in path.read_text()
+
+
+async def test_an_export_that_is_refused_says_why(shown: Shown) -> None:
+    async with visiting(shown, shown.key, "422") as visit:
+        await visit.page.route(
+            re.compile(r"/v1/report\?.*format=csv"),
+            lambda route: route.fulfill(
+                status=422,
+                content_type="application/problem+json",
+                body=json.dumps({"detail": "the answer has 60000 rows: ask for a shorter range"}),
+            ),
+        )
+        await visit.page.click("#export")
+        await expect(visit.page.locator("#problem")).to_contain_text("the answer has 60000 rows")
 
 
 async def test_hostile_entry_ids_are_text(shown: Shown, visit: Visit) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.segments import NotOnDisk, Segments
@@ -66,6 +66,8 @@ class Disk:
                     file.write(bytes(rest))
 
 
+# Each of its real syncs may take as long as the disk wants.
+@settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 900), min_size=1, max_size=12),
     fails_at=st.integers(0, 12),

@@ -45,7 +45,12 @@ def test_a_worker_writes_no_beacon_and_only_its_own_transactions() -> None:
 
 
 def test_no_role_may_delete_or_alter() -> None:
-    assert {one.operation for one in RIGHTS} == {"Read", "Write", "Describe", "Create"}
+    assert {one.operation for one in RIGHTS} == {"Read", "Write", "Describe", "DescribeConfigs", "Create"}
+
+
+def test_every_right_can_be_said_to_kafka() -> None:
+    for right in RIGHTS:
+        assert acl(right, "p-", "s-").operation.name.replace("_", "") == right.operation.upper()
 
 
 def test_a_right_is_said_to_kafka_as_to_people() -> None:

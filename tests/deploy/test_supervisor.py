@@ -39,7 +39,7 @@ def toy(name, script, stop_seconds=5.0):
 first = toy("first", begin + obedient + mark + wait)
 broken = "import sys\\nsys.exit('cannot')"
 stays = begin + (stubborn if "stubborn" in sys.argv else obedient) + mark + wait
-second = toy("second", broken if "breaks" in sys.argv else stays, 0.5)
+second = toy("second", broken if "breaks" in sys.argv else stays, 0.5 if "stubborn" in sys.argv else 20.0)
 supervisor = Supervisor(lambda text: print(text, flush=True))
 try:
     supervisor.start([first])

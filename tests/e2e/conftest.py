@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.broker import Broker
 from tests.e2e.line import Line
+from tests.pipeline.life import folder
 
 _numbers = itertools.count(1)
 
@@ -35,6 +36,15 @@ def line(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
         if request.node.stash.get(FAILED, False):
             print(*line.logs(), sep="\n")
         line.close()
+
+
+@pytest.fixture
+def spools_in_memory(line: Line) -> Iterator[None]:
+    """Give ingest a disk of its own, in memory: on the broker's disk a sync waits for the broker's own writing."""
+    with folder() as path:
+        line.spools = path
+        line.settings["INGEST_SPOOL_MIN_FREE_MIB"] = "0"
+        yield
 
 
 FAILED = pytest.StashKey[bool]()

@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.line import REPO, Line
 from tests.e2e.reading import Reader
+from tests.e2e.wait import until
 
 pytestmark = pytest.mark.e2e
 DASHBOARD = json.loads((REPO / "deploy" / "grafana" / "playback.json").read_text())
@@ -46,6 +47,7 @@ async def test_every_panel_is_answered_with_its_columns(line: Line) -> None:
     await line.start()
     since = int(time.time()) // 3600 * 3600
     async with aiohttp.ClientSession() as session:
+        await until(lambda: time.time() % 60 < 50, 30, "both beacons are of one minute")
         for beacon in (PLAY, VIEW):
             async with session.get(f"{line.ingest_url}/api_v3/index.php?{beacon}") as answer:
                 assert answer.status == 200

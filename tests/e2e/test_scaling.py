@@ -49,6 +49,7 @@ async def _shares(crew: Sequence[Process]) -> list[int]:
     return [len(await by_partition(worker, "worker_position")) for worker in crew]
 
 
+@pytest.mark.usefixtures("spools_in_memory")
 async def test_every_row_is_exact_while_workers_become_four_and_two(line: Line) -> None:
     [first] = await line.start(WORKER_EVEN_OUT_S=EVEN_OUT_S)
     crew = [first, *(line.worker(f"worker-{number}", WORKER_EVEN_OUT_S=EVEN_OUT_S) for number in (2, 3, 4))]

@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from tests.e2e.reading import Reader
 from tests.e2e.secure import SecureCluster, SecureLine
@@ -61,6 +62,23 @@ async def test_a_role_writes_only_what_is_its_own(cluster: SecureCluster, tmp_pa
         refused[role] = await asyncio.to_thread(_produce, cluster, role, f"rights-{topic}")
     assert refused == dict.fromkeys(refused, "TOPIC_AUTHORIZATION_FAILED")
     assert await asyncio.to_thread(_produce, cluster, "ingest", "rights-beacons") == "written"
+
+
+async def test_a_topic_that_keeps_too_little_is_told_to_the_role_that_looks(
+    cluster: SecureCluster, tmp_path: Path
+) -> None:
+    line = SecureLine(cluster, "scram", "short-", tmp_path / "line")
+    await line.topics()
+    shorter = ConfigResource(ConfigResource.Type.TOPIC, "short-seen")
+    shorter.add_incremental_config(ConfigEntry("retention.ms", "1000", incremental_operation=AlterConfigOpType.SET))
+    AdminClient(cluster.as_admin()).incremental_alter_configs([shorter])[shorter].result(20)
+    topics = line._process("topics", ("pipeline", "topics"), 0)
+    topics.start_only()
+    try:
+        await until(lambda: not topics.running, 60, "topics has looked")
+        assert "topic short-seen keeps records for 1000 ms" in topics.last_lines()
+    finally:
+        line.close()
 
 
 async def test_a_wrong_password_is_a_line_and_an_exit(cluster: SecureCluster, tmp_path: Path) -> None:

@@ -117,10 +117,10 @@ async def test_a_fresh_clone_counts_the_printed_beacon_and_goes_on_counting_afte
     send, ask = await runs[-1].ready()
 
     def plays() -> int:
-        return sum(row["plays"] for row in json.loads(shell(ask))["rows"])
+        return sum(row["plays"] for row in json.loads(shell(ask)).get("rows", []))
 
     assert re.fullmatch(r"\d{10}", shell(send).strip())
-    await until(lambda: plays() == 1, 5, "the printed beacon is counted", 0.2)
+    await until(lambda: plays() == 1, 60, "the printed beacon is counted", 0.2)
 
     await runs[-1].interrupt()
     assert processes_of(ports) == []
@@ -130,7 +130,7 @@ async def test_a_fresh_clone_counts_the_printed_beacon_and_goes_on_counting_afte
     assert plays() == 1
     shell(send)  # the same beacon again: nothing changes
     shell(send.replace("sessionId=first", "sessionId=second"))
-    await until(lambda: plays() == 2, 5, "the second play is counted", 0.2)
+    await until(lambda: plays() == 2, 60, "the second play is counted", 0.2)
 
     await runs[-1].interrupt()
     assert processes_of(ports) == []

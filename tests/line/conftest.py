@@ -1,12 +1,27 @@
-"""Ingest's tests run on the loop that ingest runs on."""
+"""Ingest's tests run on the loop that ingest runs on, and on a disk that answers at once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import uvloop
+
+from tests.pipeline.life import folder
+
+# Of memory as a disk: a container may have less, and ingest keeps a part of any disk free.
+ROOM = 1 << 30
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Give ingest a disk in memory where there is room: on one that others write to, a sync takes as long as theirs."""
+    with folder() as in_memory:
+        is_for_ingest = request.path.name.startswith("test_ingest_") and shutil.disk_usage(in_memory).free >= ROOM
+        yield in_memory if is_for_ingest else tmp_path
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -144,21 +144,21 @@ class Line:
 
 async def read_answer(reader: asyncio.StreamReader, *, to_head: bool = False) -> Answer:
     """Read one answer, or raise IncompleteReadError."""
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
     first, *lines = head.decode().removesuffix("\r\n\r\n").split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     body = b"" if to_head else await reader.readexactly(int(headers.get("content-length", "0")))
     return Answer(int(first.split(" ")[1]), headers, body)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for something to become true."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
-async def ends(reader: asyncio.StreamReader, seconds: float) -> bool:
+async def ends(reader: asyncio.StreamReader, seconds: float = 30) -> bool:
     """Tell whether the other end closes within this time, without another byte."""
     try:
         return await asyncio.wait_for(reader.read(1), seconds) == b""

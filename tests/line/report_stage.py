@@ -191,7 +191,7 @@ class Stage:
 
     async def until(self, true: Any) -> None:
         """Wait for a condition; what changes it wakes the desk."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not true():
                 changed = self.site.desk.changed
                 if not true():

@@ -29,7 +29,7 @@ class Reader:
 
     async def event(self, *kinds: str) -> Event:
         """Return the next event of these kinds."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 block = (await self.content.readuntil(b"\n\n")).decode()
                 assert block, "the stream has ended"
@@ -61,6 +61,6 @@ def apply(rows: dict[str, int], event: Event) -> dict[str, int]:
 
 async def eventually(true: Callable[[], bool]) -> None:
     """Wait for what nothing else wakes at."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -70,7 +70,7 @@ async def test_a_client_that_ends_its_side_first_reads_its_answer(tmp_path: Path
         writer.write(f"GET /collect?{QUERY} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         writer.write_eof()
         bare_seconds(await read_answer(reader))
-        assert await ends(reader, 2)
+        assert await ends(reader)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ async def test_a_connection_stays_open_as_its_client_wants(
         bare_seconds(answer)
         assert answer.headers.get("connection") == connection
         if closes:
-            assert await ends(reader, 2)
+            assert await ends(reader)
         else:
             writer.write(f"GET /collect?{QUERY} HTTP/{version}\r\nHost: a\r\n\r\n".encode())
             bare_seconds(await read_answer(reader))
@@ -109,7 +109,7 @@ async def test_the_stop_answers_what_was_read_and_refuses_what_comes_after(tmp_p
         writer.write(f"GET /collect?{QUERY} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
         await until(lambda: bool(kafka.held))
         stopping = asyncio.create_task(line.stop())
-        assert await ends(idle, 5)
+        assert await ends(idle)
         kafka.mood = Mood.TAKES
         kafka.release()
         answer = await read_answer(reader)

@@ -32,9 +32,10 @@ def environment(folder: Path, port: int, settings: dict[str, str]) -> dict[str, 
     return {**os.environ, **mine, **settings}
 
 
-async def launched(folder: Path, port: int, **settings: str) -> asyncio.subprocess.Process:
+async def launched(folder: Path, port: int, *words: str, **settings: str) -> asyncio.subprocess.Process:
+    command = (sys.executable, "-m", "ingest", *words)
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ingest", env=environment(folder, port, settings), stderr=asyncio.subprocess.PIPE
+        *command, env=environment(folder, port, settings), stderr=asyncio.subprocess.PIPE
     )
 
 
@@ -65,7 +66,7 @@ async def status(port: int, target: bytes) -> int | None:
     try:
         writer.write(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         return (await read_answer(reader)).status
-    except (asyncio.IncompleteReadError, ConnectionError):
+    except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
         return None
     finally:
         writer.close()
@@ -92,6 +93,13 @@ def on_disk(folder: Path) -> list[int]:
 async def test_what_can_not_start_says_why_in_one_line(tmp_path: Path, settings: dict[str, str], says: str) -> None:
     process = await launched(tmp_path, free_port(), **settings)
     _, stderr = await process.communicate()
+    assert (process.returncode, stderr.decode()) == (1, says)
+
+
+async def test_an_id_that_is_no_name_is_not_forgotten(tmp_path: Path) -> None:
+    process = await launched(tmp_path, free_port(), "forget", "edge-1")
+    _, stderr = await process.communicate()
+    says = "ingest: 'edge-1' is no name of an ingest: `python -m pipeline status` prints them, as edge-1.0\n"
     assert (process.returncode, stderr.decode()) == (1, says)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.report.feed import Applied
@@ -91,6 +91,7 @@ _applied = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_applied, max_size=4), st.integers(0, 60))
 def test_what_the_feed_says_arrives_frame_by_frame_and_nothing_of_a_cut_one(said: list[Applied], cut: int) -> None:
     whole = [frame(one) for one in said]

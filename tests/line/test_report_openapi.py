@@ -42,7 +42,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[st
             started.set()
             await stop.wait()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(run(folder),))
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(folder),), daemon=True)
     thread.start()
     assert started.wait(20)
     yield found[0]

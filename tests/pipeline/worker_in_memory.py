@@ -210,14 +210,14 @@ class Worker:
         return self.metrics.registry.get_sample_value("worker_given_up_total", {"cause": cause}) or 0.0
 
 
-async def until(condition: Callable[[], bool], seconds: float = 8) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - conditions of objects that signal nothing
             await asyncio.sleep(0.001)
 
 
-async def until_done(turn: Callable[[], Any], seconds: float = 8) -> None:
+async def until_done(turn: Callable[[], Any], seconds: float = 60) -> None:
     """Take turns until one says that it was the last."""
     async with asyncio.timeout(seconds):
         while not await turn():  # noqa: ASYNC110

@@ -1,4 +1,4 @@
-// The report's API as the page uses it: one answer, one stream, the session.
+// The report's API as the page uses it: one answer, one file, one stream, the session.
 
 export class Problem extends Error {
   constructor(status, said) {
@@ -19,6 +19,14 @@ async function json(answer) {
 
 export async function get(path, query = "", signal = null) {
   return json(await fetch(query ? `${path}?${query}` : path, { headers: { Accept: "application/json" }, signal }));
+}
+
+// A file of the report. Asked for here, not followed as a link: a browser does not say why a download was refused.
+export async function file(address) {
+  const answer = await fetch(address);
+  if (!answer.ok) await json(answer);
+  const [, name] = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition"));
+  return { name, content: await answer.blob() };
 }
 
 export async function signIn(key) {

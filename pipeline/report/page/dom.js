@@ -41,6 +41,13 @@ export function option(value, text) {
   return make("option", { value }, text);
 }
 
+// Gives a file to whoever looks at the page; its bytes are let go once any browser has them.
+export function save({ name, content }) {
+  const address = URL.createObjectURL(content);
+  make("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
 export function spark(values) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");

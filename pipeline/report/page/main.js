@@ -1,8 +1,8 @@
 // The page: state from the address, answers from /v1/report and /v1/live, parts drawn from answers only.
 
-import { follow, get, passes, Problem, signIn, signOut } from "./api.js";
+import { file, follow, get, passes, Problem, signIn, signOut } from "./api.js";
 import { draw, erase, filled } from "./chart.js";
-import { by, option, put } from "./dom.js";
+import { by, option, put, save } from "./dom.js";
 import { explain } from "./explain.js";
 import { forget, latest, readWhole, showTiles } from "./numbers.js";
 import { COLUMNS, funnel, health, lineOf, quality, splits, top } from "./parts.js";
@@ -258,6 +258,15 @@ by("sign-out").addEventListener("click", async () => {
   state = readState("");
   history.pushState(null, "", location.pathname);
   await start();
+});
+by("export").addEventListener("click", async (event) => {
+  event.preventDefault();
+  try {
+    save(await file(event.currentTarget.href));
+    calm("export");
+  } catch (problem) {
+    complain("export", problem);
+  }
 });
 const isShown = () => !by("content").hidden;
 addEventListener("popstate", () => {
