@@ -116,6 +116,8 @@ class Line:
     def report(self, name: str = "report", port: int | None = None, **settings: str) -> Process:
         port = port or self.report_port
         more = {"REPORT_PORT": str(port), "REPORT_STORE": str(self.folder / name / "report.sqlite")}
+        # A question may wait for the machine: what is tested is its answer.
+        more |= {"REPORT_DEADLINE_MS": "60000"}
         return self._process(name, ("pipeline", "report"), port, **(more | settings))
 
     def worker(self, name: str, **settings: str) -> Process:

@@ -83,7 +83,8 @@ async def test_a_killed_workers_partitions_count_again_within_ten_seconds(line: 
     stored = stored_beacons(line.bootstrap, f"{line.prefix}beacons")
     print(
         f"{OLD_MARKS * PARTITIONS} old marks: cold start {cold:.2f} s, copies warm {warming:.1f} s after a second "
-        f"worker began; counted after {quiet:.1f} s, killed: after {again:.1f} s, partitions {sorted(warm)} opened in {slowest:.2f} s"
+        f"worker began; counted after {quiet:.1f} s, killed: after {again:.1f} s, partitions {sorted(warm)} opened in "
+        f"{slowest:.2f} s"
     )
     assert stage_losses(journal, stored) == []
     assert differences(table_of(stored), await reader.table()) == []

@@ -109,7 +109,7 @@ class Faults:
     async def _guest(self) -> None:
         guest = await self._line.worker(f"guest-{self.done['joined']}").start()
         await asyncio.sleep(self._draw.uniform(2, 6))
-        await guest.stop()
+        await guest.stop(60)
         self.done["joined"] += 1
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from pipeline.config import RefusedSetting
+from pipeline.report import access
 from pipeline.report.config import ReportSettings
 from pipeline.report.keys_cli import keys as command
 from pipeline.report.server import open_keys
@@ -70,7 +73,8 @@ async def test_keys_change_without_a_restart_and_a_broken_file_changes_nothing(
         assert [(await stage.get(ASK, headers=one)).status for one in (first["a"], second["b"])] == [401, 200]
 
 
-async def test_a_key_may_ask_so_often_and_is_told_how_often(tmp_path: Path) -> None:
+async def test_a_key_may_ask_so_often_and_is_told_how_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "time", SimpleNamespace(monotonic=lambda: 100.0, time=time.time))  # Its clock stands.
     headers = write_keys(tmp_path / "keys", {"a": "7", "b": "7"})
     async with report(tmp_path, keys=tmp_path / "keys", rate_per_second=1, rate_burst=3) as stage:
         answers = [await stage.get(ASK, headers=headers["a"]) for _ in range(4)]
