@@ -71,7 +71,8 @@ async def test_a_topic_that_keeps_too_little_is_told_to_the_role_that_looks(
     await line.topics()
     shorter = ConfigResource(ConfigResource.Type.TOPIC, "short-seen")
     shorter.add_incremental_config(ConfigEntry("retention.ms", "1000", incremental_operation=AlterConfigOpType.SET))
-    AdminClient(cluster.as_admin()).incremental_alter_configs([shorter])[shorter].result(20)
+    admin = AdminClient(cluster.as_admin())
+    admin.incremental_alter_configs([shorter])[shorter].result(20)
     topics = line._process("topics", ("pipeline", "topics"), 0)
     topics.start_only()
     try:
