@@ -119,7 +119,9 @@ class WorkerSettings(BaseSettings):
     )
     dedupe_by: Literal["segment", "pair"] = "segment"
     dedupe_horizon_s: int = Field(86_400, ge=60, description="a repeat later than this counts again")
-    max_entries: int = Field(50_000, ge=1, description="entry rows per partner, window and partition")
+    max_entries: int = Field(
+        50_000, ge=1, description="rows of a set per partner, window and partition; needs set partner"
+    )
     cache_rows: int = Field(200_000, ge=1000, description="rows kept decoded in memory, whole worker")
     session_timeout_ms: int = Field(6_000, ge=6000, description="silence after which others take over")
     standby: int = Field(
