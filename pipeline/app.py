@@ -146,8 +146,11 @@ def rules_of(line: LineSettings, worker: WorkerSettings) -> Rules:
     windows = _chosen("WORKER_WINDOWS", worker.windows, {window.name: window for window in WINDOWS})
     metrics = _chosen("WORKER_METRICS", worker.metrics, {metric.name: metric for metric in METRICS})
     sets = sets_named(worker.sets)
+    shape = Shape.of(tuple(windows), sets)
+    if shape.partner_set is None:
+        log.warning("WORKER_MAX_ENTRIES bounds no rows: those of set partner count them; add partner to WORKER_SETS")
     return Rules(
-        Shape.of(tuple(windows), sets),
+        shape,
         tuple(metrics),
         Enrichers(worker, asks_for_users=any("user" in kept.dimensions for kept in sets)),
         worker.dedupe_by == "pair",

@@ -50,7 +50,7 @@ __all__ = [
 class EventType(IntEnum):
     """Event types of `service=analytics` (seed, features.md section 7; protocol.md section 2).
 
-    A number that is not here is counted by its number, as metric `event<number>`.
+    A number that is not here is counted by its number, as metric `event<number>`; one over 19,999 as `eventOther`.
     """
 
     IMPRESSION = 1

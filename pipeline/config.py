@@ -114,10 +114,14 @@ class WorkerSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="where /health, /ready and /metrics listen")
     port: int = Field(0, ge=0, le=65535, description="of /health, /ready and /metrics; 0: none")
     checkpoint_ms: int = Field(1000, ge=50, description="between two checkpoints of a partition")
-    checkpoint_cells: int = Field(20_000, ge=1, description="changed cells that force a checkpoint")
+    checkpoint_cells: int = Field(
+        20_000, ge=1, description="changed cells that force a checkpoint; 16 marks or 1 kB of dead letters are one"
+    )
     dedupe_by: Literal["segment", "pair"] = "segment"
     dedupe_horizon_s: int = Field(86_400, ge=60, description="a repeat later than this counts again")
-    max_entries: int = Field(50_000, ge=1, description="entry rows per partner, window and partition")
+    max_entries: int = Field(
+        50_000, ge=1, description="rows of a set per partner, window and partition; needs set partner"
+    )
     cache_rows: int = Field(200_000, ge=1000, description="rows kept decoded in memory, whole worker")
     session_timeout_ms: int = Field(6_000, ge=6000, description="silence after which others take over")
     standby: int = Field(

@@ -16,9 +16,12 @@ from pipeline.forms import Values, picker
 from pipeline.parameters import Line, base64_text, decoded, raw_bytes
 
 MAX_VALUE_BYTES = 128
-# What is remembered of a partition's beacons, at most: about what 50,000 different ones of real players say. Who
+# What one memory holds of a partition's beacons, at most: about what 50,000 different ones of real players say. Who
 # sends long ones on purpose makes them looked up more often, and nothing larger.
+MAX_ANSWERS = 50_000
 MAX_CHARACTERS = 16 << 20
+# Longer than what any player says of agent, page and viewer together: not worth a place that others could have.
+LONGEST = 4_096
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
 # The moment, the values before it, the values from it on.
@@ -71,16 +74,39 @@ READ_BY = {"agent": (), "address": (), "referrer": ("referrer",), "user": ("user
 
 
 class Remembered(dict[_Asked, _Answer]):
-    """A dict that forgets all it knows at a bound: what is asked again is found out again."""
+    """A dict that forgets all it knows at a bound, of answers or of characters: what is asked again is found again.
 
-    __slots__ = ()
+    What is asked comes from anybody: a number of answers alone would bound no memory.
+    """
+
+    __slots__ = ("_characters", "_longest")
+
+    def __init__(self, longest: int = LONGEST) -> None:
+        """Know nothing yet; what is asked in more than `longest` characters is found out each time."""
+        super().__init__()
+        self._longest = longest
+        self._characters = 0
 
     def remember(self, asked: _Asked, answer: _Answer) -> _Answer:
-        """Keep an answer and return it."""
-        if len(self) >= 50_000:
-            self.clear()
-        self[asked] = answer
+        """Return an answer, and keep it unless it was asked at length."""
+        characters = _characters_of(asked)
+        if characters <= self._longest:
+            if len(self) >= MAX_ANSWERS or self._characters + characters > MAX_CHARACTERS:
+                self.clear()
+            self._characters += characters
+            self[asked] = answer
         return answer
+
+    def clear(self) -> None:
+        """Forget all."""
+        super().clear()
+        self._characters = 0
+
+
+def _characters_of(asked: object) -> int:
+    if isinstance(asked, str):
+        return len(asked)
+    return sum([len(text) for text in asked if text]) if isinstance(asked, tuple) else 0
 
 
 def json_text(value: str) -> str:
@@ -113,8 +139,8 @@ class DimensionReader:
         self._version = enrichment.version if self._is_looked_up else 0
         self._known: Remembered[tuple[str | None, ...], tuple[str, ...]] = Remembered()
         self._dated: Remembered[tuple[str | None, ...], _DatedValues] = Remembered()
-        self._characters = 0
-        self._json: Remembered[str, str] = Remembered()
+        # Viewers are many, their browsers, sites and kinds of playback few.
+        self._json: Remembered[str, str] = Remembered(MAX_VALUE_BYTES)
         # Chosen once: only who asks for users pays for them.
         self.read: Callable[[Values, str, Line], tuple[str, ...]] = (
             self._read_dated if "user" in self._sources else self._read
@@ -124,7 +150,8 @@ class DimensionReader:
         """Forget what was looked up in files that are others now."""
         if self._is_looked_up and self._enrichment.version != self._version:
             self._version = self._enrichment.version
-            self._forget()
+            self._known.clear()
+            self._dated.clear()
 
     def _read(self, values: Values, partner: str, line: Line) -> tuple[str, ...]:
         if not self._dimensions:
@@ -133,9 +160,7 @@ class DimensionReader:
         asked = (partner, line.agent, line.agent64, line.address, *self._pick(values))
         known = self._known.get(asked)
         if known is None:
-            known = self._texts(self._look_up(values, line))
-            self._make_room(asked)
-            self._known.remember(asked, known)
+            known = self._known.remember(asked, self._texts(self._look_up(values, line)))
         return known
 
     def _read_dated(self, values: Values, partner: str, line: Line) -> tuple[str, ...]:
@@ -146,7 +171,6 @@ class DimensionReader:
             found = self._look_up(values, line)
             user = self._enrichment.user(partner, found["userId"], found["ks"])
             before, after = (self._texts(found | {"user": one}) for one in (user.before, user.after))
-            self._make_room(asked)
             known = self._dated.remember(asked, (user.until_ms, before, after))
         return known[1] if line.time < known[0] else known[2]
 
@@ -167,22 +191,4 @@ class DimensionReader:
         return tuple([self._text(found.get(dimension.name, "")) for dimension in self._dimensions])
 
     def _text(self, value: str) -> str:
-        text = self._json.get(value)
-        if text is None:
-            text = json_text(value)
-            if len(value) <= MAX_VALUE_BYTES:
-                # Viewers are many, their browsers, sites and kinds of playback few.
-                self._json.remember(value, text)
-        return text
-
-    def _make_room(self, asked: tuple[str | None, ...]) -> None:
-        characters = sum(len(text) for text in asked if text)
-        self._characters += characters
-        if self._characters > MAX_CHARACTERS:
-            self._forget()
-            self._characters = characters
-
-    def _forget(self) -> None:
-        self._known.clear()
-        self._dated.clear()
-        self._characters = 0
+        return self._json.get(value) or self._json.remember(value, json_text(value))

@@ -43,6 +43,11 @@ from pipeline.parameters import (
 
 MAX_SESSION_BYTES = 256
 MAX_ENTRY_BYTES = 64
+# What is remembered as it was sent: players send far less, and whoever sends more must not have it kept.
+LONGEST_PARTNER = 64
+LONGEST_KIND = 64
+# Every byte percent-encoded: no longer one is an entry.
+LONGEST_ENTRY = 3 * MAX_ENTRY_BYTES
 NO_SESSION = b""
 # Where the values of playTimeSum lie where sessions are kept.
 _PLAYED = len(BASE)
@@ -115,9 +120,9 @@ class EventReader:
         self._has_dimensions = bool(dimensions)
         self._amounts = Amounts(metrics, self._finder.names)
         # As text and as JSON text.
-        self._partners: Remembered[str | None, tuple[str, str]] = Remembered()
-        self._entries: Remembered[str | None, tuple[str, str]] = Remembered()
-        self._kinds: Remembered[tuple[str | None, str | None, str], Kind] = Remembered()
+        self._partners: Remembered[str | None, tuple[str, str]] = Remembered(LONGEST_PARTNER)
+        self._entries: Remembered[str | None, tuple[str, str]] = Remembered(LONGEST_ENTRY)
+        self._kinds: Remembered[tuple[str | None, str | None, str], Kind] = Remembered(LONGEST_KIND)
 
     def refresh(self) -> None:
         """Forget what was looked up in files of the operator that are others now."""

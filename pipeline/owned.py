@@ -53,7 +53,8 @@ class Place:
         group: name of the consumer group; transactional ids are made from it.
         state_dir: folder of the stores.
         topic_id: asks Kafka for the id of a topic; blocks.
-        checkpoint_s: between two checkpoints of a partition. checkpoint_cells: changed cells that force one.
+        checkpoint_s: between two checkpoints of a partition.
+        checkpoint_cells: changed cells that force one, as Partition.changed_cells counts them.
     """
 
     kafka: dict[str, Any]

@@ -44,6 +44,7 @@ class Pending:
     marks: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     firsts: Firsts | None = None
     dead: list[tuple[bytes, bytes]] = field(default_factory=list)
+    dead_bytes: int = 0
     ledger: Counts = field(default_factory=dict)
 
 
@@ -131,7 +132,9 @@ class Partition:
     def _reject(self, offset: int, line: int, raw: bytes, reason: Reason, beacons: int = 1) -> None:
         self._count("rejected", beacons)
         self._count("rejected." + reason, beacons)
-        self._pending.dead.append((reason.encode(), dead_letter(reason, self.number, offset, line, raw)))
+        letter = dead_letter(reason, self.number, offset, line, raw)
+        self._pending.dead.append((reason.encode(), letter))
+        self._pending.dead_bytes += len(letter)
 
     # -- judge and fold
 
@@ -208,8 +211,14 @@ class Partition:
 
     @property
     def changed_cells(self) -> int:
-        """Return how much the next checkpoint would write, in cells and dead letters."""
-        return len(self._pending.cells) + len(self._pending.touched) + len(self._pending.dead)
+        """Return how much the next checkpoint would write, in cells.
+
+        So that one is written before memory grows, whatever is sent: a dead letter is one, and one more for each kB;
+        16 seen marks are one.
+        """
+        pending = self._pending
+        cells = len(pending.cells) + len(pending.touched) + len(pending.dead)
+        return cells + len(pending.marks) // 16 + pending.dead_bytes // 1_000
 
     @property
     def is_healing(self) -> bool:

@@ -13,7 +13,6 @@ from pipeline.firsts import Hashes
 from pipeline.sketch import grown
 from pipeline.store import Store
 from pipeline.windows import (
-    OTHER,
     SKETCH,
     Counts,
     Row,
@@ -69,6 +68,32 @@ class Applied:
     expired: int = 0
 
 
+@dataclass(slots=True)
+class _Healing:
+    """What is known while rows differ in what they include.
+
+    Attributes:
+        recounted: the partners' rows that know again how many rows each set has.
+        held: the rows in memory by window, set, start and partner: a recount must not look through all of them.
+    """
+
+    recounted: set[RowId] = field(default_factory=set)
+    held: dict[tuple[int, int, int, str], set[RowId]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, row_ids: Iterable[RowId]) -> _Healing:
+        """Begin with these rows in memory."""
+        healing = cls()
+        for row_id in row_ids:
+            healing.hold(row_id)
+        return healing
+
+    def hold(self, row_id: RowId) -> None:
+        """Take notice of a row that came into memory."""
+        index, number, start, values = row_id
+        self.held.setdefault((index, number, start, values[0]), set()).add(row_id)
+
+
 class Rows:
     """Adds cells to rows; a new entry over its partner's bound goes to the row of all others."""
 
@@ -80,8 +105,7 @@ class Rows:
         self._shape = rules.shape
         self._partner_set = rules.shape.partner_set
         self._rows: dict[RowId, Row] = {}
-        # While healing: the partners' rows that know again how many rows each set has.
-        self._recounted: set[RowId] | None = None
+        self._healing: _Healing | None = None
 
     def apply(
         self,
@@ -101,7 +125,7 @@ class Rows:
             is_healing: rows differ in what they include.
         """
         applied = Applied()
-        self._recounted = (self._recounted or set()) if is_healing else None
+        self._healing = (self._healing or _Healing.of(self._rows)) if is_healing else None
         keys = self._load(added)
         # Of each window once, not of each row.
         ended = [expired_before(window, now_s) for window in self._shape.windows]
@@ -151,35 +175,37 @@ class Rows:
         """Return a new row, or the row of all others if there are too many; `key` is its key if that is known."""
         index, number, start, values = row_id
         kept = self._shape.sets[number]
-        if self._partner_set is not None and number != self._partner_set and values[1] != OTHER:
+        if self._partner_set is not None and number != self._partner_set and values[1:] != kept.others:
             # How many rows a set has in a partner's window is kept in the partner's row: it survives with it.
             partner_id = (index, self._partner_set, start, values[:1])
             partner_row = self._rows.get(partner_id) or self._begun(partner_id)
-            if self._recounted is not None:
-                self._recount(partner_row)
+            self._recount(partner_row)
             rows = partner_row.counts.get(kept.rows_name, 0)
             if rows >= min(kept.set.most, self._rules.max_entries):
-                other = (index, number, start, (values[0], *(OTHER for _ in values[1:])))
+                other = (index, number, start, (values[0], *kept.others))
                 self._load([other])
                 return self._rows.get(other) or self._begun(other)
             partner_row.counts[kept.rows_name] = rows + 1
         row = self._rows[row_id] = Row(row_id, key or row_key(row_id, self._shape, self._partition))
+        if self._healing is not None:
+            self._healing.hold(row_id)
         return row
 
     def _recount(self, partner_row: Row) -> None:
         """While healing, count each set's rows once: partner row and rows may be of different checkpoints."""
-        if self._recounted is None or partner_row.id in self._recounted:
+        healing = self._healing
+        if healing is None or partner_row.id in healing.recounted:
             return
-        self._recounted.add(partner_row.id)
+        healing.recounted.add(partner_row.id)
         index, _, start, values = partner_row.id
         for number, kept in enumerate(self._shape.sets):
-            if number == self._partner_set:
+            if number == self._partner_set or index not in kept.windows:
                 continue
             begin = keys_begin((index, number, start, values), self._shape)
             keys = self._store.row_keys(self._shape.windows[index].seconds, start, begin)
-            held = {one for one in self._rows if one[:3] == (index, number, start) and one[3][0] == values[0]}
-            there = {row_id_of(key, self._shape) for key in keys} | held
-            partner_row.counts[kept.rows_name] = sum(one is not None and one[3][1] != OTHER for one in there)
+            there = {row_id_of(key, self._shape) for key in keys}
+            there |= healing.held.get((index, number, start, values[0]), set())
+            partner_row.counts[kept.rows_name] = sum(one is not None and one[3][1:] != kept.others for one in there)
 
     def _load(self, row_ids: Iterable[RowId]) -> dict[RowId, bytes]:
         """Bring the rows that the store holds into memory; return the keys of those that are nowhere yet."""
@@ -191,6 +217,8 @@ class Rows:
         for row_id, key, value in zip(missing, keys, self._store.rows(places), strict=True):
             if value is not None:
                 rows[row_id] = read_row(row_id, key, value)
+                if self._healing is not None:
+                    self._healing.hold(row_id)
             else:
                 absent[row_id] = key
         return absent

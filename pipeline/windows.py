@@ -68,6 +68,8 @@ class KeptSet:
         project: takes the set's values out of those of all dimensions in use.
         windows: indexes of the windows it is kept in. sketched: of those whose rows keep sketches.
         rows_name: under which the partner's row counts this set's rows.
+        others: behind the partner, the values of the row of all that came over the bound. Who sends them all names that
+            row; who sends some of them names a row like any other.
     """
 
     set: DimensionSet
@@ -75,6 +77,7 @@ class KeptSet:
     windows: frozenset[int]
     sketched: frozenset[int]
     rows_name: str
+    others: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ def _kept(one: DimensionSet, windows: tuple[Window, ...], dimensions: tuple[str,
     places = [dimensions.index(name) for name in one.dimensions]
     kept_in = frozenset(i for i, window in enumerate(windows) if one.keeps(window))
     sketched = frozenset(i for i, window in enumerate(windows) if one.sketched(window))
-    return KeptSet(one, picker(places), kept_in, sketched, f"rows.{one.name}")
+    return KeptSet(one, picker(places), kept_in, sketched, f"rows.{one.name}", (OTHER,) * (len(places) - 1))
 
 
 def fold(cells: Cells, event: Event, finest_s: int) -> None:

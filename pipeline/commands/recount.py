@@ -22,7 +22,6 @@ from pipeline.viewers import Viewers
 from pipeline.windows import (
     EMPTY,
     HOUR_S,
-    OTHER,
     PEAK,
     SLOT_S,
     Counts,
@@ -230,12 +229,12 @@ class Recount:
     def _row(self, index: int, number: int, start: int, values: tuple[str, ...]) -> RowId:
         """Return the row that values count in; over the bound of their set that of all others."""
         row_id = (index, number, start, values)
-        kept = self.rules.shape.sets[number].set
+        kept = self.rules.shape.sets[number]
         partner_set = self.rules.shape.partner_set
-        if row_id in self.rows or partner_set in (None, number) or values[1] == OTHER:
+        if row_id in self.rows or partner_set in (None, number) or values[1:] == kept.others:
             return row_id
         held = (index, number, start, values[0])
-        if self._rows_held[held] >= min(kept.most, self.rules.max_entries):
-            return (index, number, start, (values[0], *(OTHER for _ in values[1:])))
+        if self._rows_held[held] >= min(kept.set.most, self.rules.max_entries):
+            return (index, number, start, (values[0], *kept.others))
         self._rows_held[held] += 1
         return row_id

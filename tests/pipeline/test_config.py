@@ -103,6 +103,18 @@ def test_a_line_may_keep_part_of_the_catalog() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sets", "lines"), [("", 0), ("partner,entry", 0), ("original,partner", 0), ("entry", 1), ("country,device", 1)]
+)
+def test_sets_without_the_one_that_bounds_the_others_are_said_in_one_line(
+    sets: str, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules_of(LineSettings(), WorkerSettings(sets=sets))
+    said = [record.getMessage() for record in caplog.records if "WORKER_MAX_ENTRIES" in record.getMessage()]
+    assert len(said) == lines
+    assert all("add partner" in line and "\n" not in line for line in said)
+
+
+@pytest.mark.parametrize(
     ("setting", "line"),
     [
         ({"windows": "10s,5s"}, "WORKER_WINDOWS: '5s' is not in the catalog: 10s, 1m, 1h"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.catalog import EventType
-from pipeline.event import Event, Rejected, read_event
-from tests.pipeline.lines import line_of
-from tests.pipeline.meanings import BASE, CASES, Case, Outcome
+from pipeline.amounts import Amounts
+from pipeline.catalog import DISTINCT, METRICS, EventType
+from pipeline.event import Event, EventReader, Rejected, read_event
+from pipeline.windows import HOUR_S, PEAK, SKETCH, SLOT_S, Row
+from tests.pipeline.lines import event_of, line_of
+from tests.pipeline.meanings import BASE, CASES, Case, Outcome, changed
 
 _COUNTED = {Outcome.COUNT, Outcome.CLAMP, Outcome.DUP, Outcome.SEG}
 _KNOWN = {int(kind) for kind in EventType}
@@ -38,6 +40,33 @@ def test_an_event_that_is_kept_adds_to_no_play_view_or_buffer_time(case: Case) -
     event = _read(case)
     assert isinstance(event, Event)
     assert event.amounts in ({}, {"buttonClicks": 1}, {f"event{event.type}": 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("97", "event97"),
+        ("10099", "event10099"),
+        ("19999", "event19999"),
+        ("20000", "eventOther"),
+        ("99999", "eventOther"),
+        ("999999999", "eventOther"),
+    ],
+)
+def test_a_type_that_the_catalog_does_not_name_is_counted_by_its_number_or_with_all_others(
+    kind: str, name: str
+) -> None:
+    event = event_of(changed(eventType=kind))
+    assert (event.type, event.amounts) == (int(kind), {name: 1})
+
+
+def test_a_row_of_every_type_that_anybody_may_invent_is_one_that_kafka_takes() -> None:
+    amounts = Amounts(METRICS, EventReader()._finder.names)
+    added = {name for kind in range(100_000) for name in amounts.of(kind)[1]}
+    slots = {f"{PEAK}{slot}" for slot in range(HOUR_S // SLOT_S)}
+    counts = dict.fromkeys({*added, *slots, *(metric.name for metric in METRICS)}, 99_999)
+    sketches = {f"{SKETCH}{one.name}": "A" * 5_000 for one in DISTINCT}
+    assert len(Row((0, 0, 0, ()), b"", counts, 10**15, sketches).value()) < 400_000
 
 
 @pytest.mark.parametrize("case", _named({Outcome.QUAR}))

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from pipeline.partition import Gap
-from tests.pipeline.life import RULES, Sent, ledger_of, living, plays_of, ruled, truth
+from tests.pipeline.life import RULES, Sent, ledger_of, living, plays_of, records, ruled, truth
 from tests.pipeline.lines import NOON, play
 
 PLAYS = [[Sent(index=n)] for n in range(1, 8)]
@@ -176,6 +176,21 @@ def test_nothing_folded_is_nothing_to_write() -> None:
         life.finish()
         assert not life.partition.is_dirty
         assert life.checkpoint() is None
+
+
+def test_marks_and_bytes_of_dead_letters_bring_the_next_checkpoint_nearer() -> None:
+    #  40 sightings in one cell | repeats: nothing new | a letter of 10 kB | two of 0.1 kB | written: nothing is left
+    seen = [[Sent(index=n) for n in range(40)]]
+    letters = [b"x" * 10_000, b"x" * 100 + b"\n" + b"x" * 100]
+    with living() as life:
+        life.log = [*records(seen), *records(seen), *letters]
+        changed = [life.partition.changed_cells]
+        for _ in life.log:
+            life.take(1)
+            changed.append(life.partition.changed_cells)
+        assert changed == [0, 3, 3, 14, 16]
+        life.checkpoint()
+        assert life.partition.changed_cells == 0
 
 
 def test_the_line_is_as_late_as_its_latest_beacon() -> None:

@@ -11,7 +11,7 @@ from pipeline.catalog import SETS, WINDOWS, DimensionSet
 from pipeline.rows import Rules
 from pipeline.sketch import Sketch
 from pipeline.windows import Row, Shape, read_row, row_offset
-from tests.pipeline.life import Life, Sent, ledger_of, living, plays_of, records, ruled, truth
+from tests.pipeline.life import Life, Sent, ledger_of, living, plays_of, records, truth
 from tests.pipeline.lines import NOON, play
 
 # -- fold
@@ -94,50 +94,6 @@ def test_a_retention_backlog_is_worked_off_in_bounded_steps(monkeypatch: pytest.
             left.append(sum(row[:2] == ("10s", NOON) for row in life.table()))
         assert left == [4, 1, 0, 0]
         assert life.stored_table() == life.table()
-
-
-# -- entries bounded
-
-
-def _entries(life: Life, window: str = "10s") -> dict[str | None, int]:
-    return {entry: counts["plays"] for (name, _, _, entry), counts in life.table().items() if name == window}
-
-
-def test_entries_over_the_bound_share_one_row_and_totals_stay_exact() -> None:
-    log = [[Sent(index=n, entry=f"e{n % 5}")] for n in range(10)]
-    with living(log, rules=ruled(max_entries=3)) as life:
-        life.finish()
-        for window in ("10s", "1m", "1h"):
-            assert _entries(life, window) == {None: 10, "e0": 2, "e1": 2, "e2": 2, "(other)": 4}
-
-
-def test_the_bound_holds_over_checkpoints_and_crashes() -> None:
-    log = [[Sent(index=n, entry=f"e{n % 5}")] for n in range(10)]
-    with living(log, rules=ruled(max_entries=3, cache_rows=0)) as life:
-        for n in range(10):
-            life.take(1)
-            life.checkpoint()
-            if n % 3 == 2:
-                life.crash(wiped=n == 5)
-        assert _entries(life) == {None: 10, "e0": 2, "e1": 2, "e2": 2, "(other)": 4}
-
-
-def test_the_bound_is_each_partners_and_each_windows_own() -> None:
-    log = [
-        [Sent(index=n, entry=f"e{n}", partner=partner, at=at)]
-        for n in range(3)
-        for partner in ("1", "2")
-        for at in (NOON, NOON + 10)
-    ]
-    with living(log, rules=ruled(max_entries=3)) as life:
-        assert life.finish() == truth(log)
-
-
-def test_an_entry_named_like_the_row_of_all_others_is_counted_there() -> None:
-    log = [[Sent(index=n, entry=entry)] for n, entry in enumerate(("(other)", "a", "b", "(other)"))]
-    with living(log, rules=ruled(max_entries=1)) as life:
-        life.finish()
-        assert _entries(life) == {None: 4, "a": 1, "(other)": 3}
 
 
 # -- dead letters

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ingest.beacon import Beacon
@@ -61,10 +61,21 @@ LINES = st.builds(
     session=st.sampled_from(("s", "t", "")),
     index=st.integers(0, 3),
     more=st.sampled_from(
-        ("", "&playbackType=live", "&playbackType=vod&clientVer=3", "&playTimeSum=7.5", "&errorCode=9")
+        (
+            "",
+            "&playbackType=live",
+            "&playbackType=(other)",
+            "&playbackType=vod&clientVer=3",
+            "&playTimeSum=7.5",
+            "&errorCode=9",
+        )
     ),
 )
-RECORDS = st.lists(st.lists(st.one_of(LINES, st.just(b"{")), min_size=1, max_size=6).map(b"\n".join), max_size=12)
+# Some name a part of the row of all others, or all of it.
+NAMED = LINES.map(lambda line: line.replace(b"1_e5", b"(other)"))
+RECORDS = st.lists(st.lists(st.one_of(NAMED, st.just(b"{")), min_size=1, max_size=6).map(b"\n".join), max_size=12)
+
+ESCAPING = [line(n, 0, 3, "7", 5, "s", n, f"&playbackType=k{n}").replace(b"1_e5", b"(other)") for n in range(5)]
 
 
 def few(*metrics: str) -> Rules:
@@ -75,6 +86,7 @@ def few(*metrics: str) -> Rules:
 @pytest.mark.parametrize("rules", [RULES, few("plays", "watchedTime"), few("audience")], ids=["all", "few", "one"])
 @settings(max_examples=some(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=RECORDS)
+@example(records=ESCAPING)
 def test_it_finds_the_rows_and_the_ledger_that_the_worker_writes(
     records: list[bytes], rules: Rules, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
