@@ -14,6 +14,8 @@ from pipeline.windows import Cells
 # What a session may take in memory on average, before all are forgotten: a real viewer's takes 0.8 to 2 kB. One sent on
 # purpose (hundreds of entries, dozens of looks) takes 127 kB: a number of sessions alone would bound no memory.
 MEAN_BYTES = 4_096
+# A session of so few bytes in the store takes no more than that, or hardly: it is not weighed.
+SMALL_BYTES = 128
 # What a look or a segment takes in memory beside its bytes in the store.
 PART_BYTES = 400
 
@@ -28,7 +30,7 @@ class HeldSessions:
         self._most = most
         self._sessions: dict[bytes, Session] = {}
         self._touched: dict[bytes, Session] = {}
-        # Of each session as it was last in the store, and of all.
+        # Of each session that is not small, as it was last in the store, and of all.
         self._sizes: dict[bytes, int] = {}
         self._size = 0
 
@@ -40,7 +42,7 @@ class HeldSessions:
             for digest in missing:
                 raw = known.get(digest)
                 session = self._sessions[digest] = Session() if raw is None else Session.decoded(raw)
-                if raw is not None:
+                if raw is not None and len(raw) > SMALL_BYTES:
                     self._weigh(digest, session, raw)
 
     def fold(self, event: Event, cells: Cells, firsts: Firsts) -> None:
@@ -54,7 +56,8 @@ class HeldSessions:
         states: list[SessionState] = []
         for digest, session in touched.items():
             raw = session.encoded()
-            self._weigh(digest, session, raw)
+            if len(raw) > SMALL_BYTES:
+                self._weigh(digest, session, raw)
             states.append((digest, session.time_s, raw))
         return states
 

@@ -136,8 +136,8 @@ class Rows:
             row = self._rows.get(row_id) or self._begun(row_id, keys.get(row_id))
             # Only after a torn checkpoint does a row include a record that the position does not.
             if row.offset < offset or row.id in applied.touched:
-                if is_healing and row_id[1] == self._partner_set:
-                    self._recount(row)
+                if self._healing is not None and row_id[1] == self._partner_set:
+                    self._recount(row, self._healing)
                 if row_id in seen:
                     _sketch(row, seen[row_id])
                 elif row.sketches and row.id[0] not in self._shape.sets[row.id[1]].sketched:
@@ -179,7 +179,8 @@ class Rows:
             # How many rows a set has in a partner's window is kept in the partner's row: it survives with it.
             partner_id = (index, self._partner_set, start, values[:1])
             partner_row = self._rows.get(partner_id) or self._begun(partner_id)
-            self._recount(partner_row)
+            if self._healing is not None:
+                self._recount(partner_row, self._healing)
             rows = partner_row.counts.get(kept.rows_name, 0)
             if rows >= min(kept.set.most, self._rules.max_entries):
                 other = (index, number, start, (values[0], *kept.others))
@@ -191,10 +192,9 @@ class Rows:
             self._healing.hold(row_id)
         return row
 
-    def _recount(self, partner_row: Row) -> None:
+    def _recount(self, partner_row: Row, healing: _Healing) -> None:
         """While healing, count each set's rows once: partner row and rows may be of different checkpoints."""
-        healing = self._healing
-        if healing is None or partner_row.id in healing.recounted:
+        if partner_row.id in healing.recounted:
             return
         healing.recounted.add(partner_row.id)
         index, _, start, values = partner_row.id
