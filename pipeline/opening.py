@@ -141,9 +141,10 @@ def bring_to_end(store: Store, source: Source, topics: Topics, grows: bool = Fal
 
 def _take(record: Replayed, topics: Topics, tail: Tail, replay: _Replay) -> None:
     if record.topic == topics.seen:
-        seen = unpack_seen(record.value or b"\x01")
-        tail.read_seen(record.key, len(seen[0]) + len(seen[1]))
-        replay.take_seen(record.key, *seen)
+        value = record.value or b"\x01"
+        marks, sessions = unpack_seen(value)
+        tail.read_seen(record.key, value, len(marks), len(sessions))
+        replay.take_seen(record.key, marks, sessions)
     elif is_position_key(record.key):
         if record.value is not None:
             tail.read_position(Position.read(record.value))
@@ -166,10 +167,10 @@ class _Replay:
         self._rows: dict[bytes, bytes | None] = {}
         self._marks: list[Mark] = []
         self._sessions: list[SessionState] = []
-        # What the batch that came last has seen, and where it began: it waits for the verdict on that batch.
-        self._last_key = b""
-        self._last_span = (-2, -2)
-        self._last: tuple[list[Mark], list[SessionState]] = [], []
+        # What batches have seen that may be torn, by the position after them. A batch that begins at a position proves
+        # that whatever ends there or before it was written, or folded again by who wrote it.
+        self._waiting: dict[int, tuple[list[Mark], list[SessionState]]] = {}
+        self._proven = newest
         self._highest = newest
 
     def take_row(self, key: bytes, value: bytes | None, tail: Tail) -> None:
@@ -185,35 +186,36 @@ class _Replay:
             self.write()
 
     def take_seen(self, key: bytes, marks: list[Mark], sessions: list[SessionState]) -> None:
-        span = span_of(key)
-        if span == NO_BATCH:
+        begin, end = span_of(key)
+        if (begin, end) == NO_BATCH:
             # Carried over by a rebuild, from before everything: no batch of this log makes it untrue.
             self._marks += marks
             self._sessions += sessions
-            if len(self._marks) + len(self._sessions) >= CHUNK_MARKS:
-                self.write()
-            return
-        if span[1] < self._last_span[1]:
-            return  # out of a transaction long past: it has been seen
-        if key != self._last_key:
-            if span[0] <= self._last_span[0]:
-                self._last = [], []  # that batch was torn: this one has seen the same beacons, and on
-            self._keep_last()
-            self._last_key, self._last_span = key, span
-        self._last[0].extend(marks)
-        self._last[1].extend(sessions)
+        elif end > self._proven:
+            waiting = self._waiting.setdefault(end, ([], []))
+            waiting[0].extend(marks)
+            waiting[1].extend(sessions)
+            if begin > self._proven:
+                self._keep_until(begin)
+        # Else out of a transaction long past: what it has seen, batches before it have seen.
         if len(self._marks) + len(self._sessions) >= CHUNK_MARKS:
             self.write()
 
-    def _keep_last(self) -> None:
-        self._marks += self._last[0]
-        self._sessions += self._last[1]
-        self._last = [], []
+    def _keep_until(self, position: int) -> None:
+        """Keep what batches have seen that end here or before it.
+
+        A torn one among them has seen nothing untrue: its sessions stand as they did at its end. So the one with
+        the later end goes last, in whatever order they came.
+        """
+        self._proven = max(self._proven, position)
+        for end in sorted(end for end in self._waiting if end <= position):
+            marks, sessions = self._waiting.pop(end)
+            self._marks += marks
+            self._sessions += sessions
 
     def finish(self, position: Position) -> None:
-        """Write the rest; what a batch after this position has seen is to be seen again."""
-        if self._last_span[0] < position.offset:
-            self._keep_last()
+        """Write the rest; what a batch that ends after this position has seen is to be seen again."""
+        self._keep_until(position.offset)
         self.write()
 
     def write(self) -> None:

@@ -18,12 +18,14 @@ from pipeline.held import HeldSessions
 from pipeline.parameters import Reason, Rejected
 from pipeline.rows import Rows, Rules
 from pipeline.sessions import SessionFold
+from pipeline.sightings import was_near
 from pipeline.store import Store, row_place_of
 from pipeline.windows import Cells, Counts, Row, RowId, checksum_of, fold, merge, roll_up
 
 log = logging.getLogger(__name__)
 
-# Tombstones per checkpoint: retention never holds a checkpoint up.
+# Tombstones per checkpoint, or twice its rows if that is more: retention never holds a checkpoint up for long, and is
+# never slower than rows come.
 MOST_EXPIRED = 2_000
 
 
@@ -42,6 +44,8 @@ class Pending:
     cells: Cells = field(default_factory=dict)
     touched: dict[RowId, Row] = field(default_factory=dict)
     marks: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    # Marks whose identity came again beyond the horizon; it has a later one in `marks`.
+    outlived: dict[bytes, list[tuple[int, int]]] = field(default_factory=dict)
     firsts: Firsts | None = None
     dead: list[tuple[bytes, bytes]] = field(default_factory=list)
     dead_bytes: int = 0
@@ -152,10 +156,12 @@ class Partition:
         for place, event in events:
             identity, seconds = event.identity, event.time // 1000
             first = marks.get(identity) or known.get(identity)
-            if first is not None and first[0] != place and abs(seconds - first[1]) < horizon_s:
-                duplicates += 1
-                continue
-            if first is None or first[0] != place:
+            if first is None:
+                marks[identity] = (place, seconds)
+            elif first[0] != place:
+                if abs(seconds - first[1]) < horizon_s or not self._counts_again((identity, place, seconds)):
+                    duplicates += 1
+                    continue
                 marks[identity] = (place, seconds)
             latest = max(latest, event.time)
             if event.type in KNOWN_TYPES:
@@ -172,6 +178,15 @@ class Partition:
         self._count("unique", unique)
         self._count("unknownTypes", unknown)
         self._count("duplicates", duplicates)
+
+    def _counts_again(self, sighting: Mark) -> bool:
+        """Tell whether nothing lies within the horizon, where a mark does not; if so, keep the mark it will replace."""
+        pending, identity = self._pending, sighting[0]
+        if was_near(sighting, self._rules.dedupe_horizon_s, (pending, self._in_flight), self._store):
+            return False
+        if identity in pending.marks:
+            pending.outlived.setdefault(identity, []).append(pending.marks[identity])
+        return True
 
     def _known(self, events: list[tuple[int, Event]], low_s: int, high_s: int) -> dict[bytes, tuple[int, int]]:
         """Return the first sightings that lie in the store or in the checkpoint under way."""
@@ -249,6 +264,7 @@ class Partition:
             rows.append((row.key, row.value()))
             places.append(row_place_of(windows[row.id[0]].seconds, row.id[2], row.key))
         marks: list[Mark] = [(identity, place, time_s) for identity, (place, time_s) in pending.marks.items()]
+        marks += [(identity, *mark) for identity, outlived in pending.outlived.items() for mark in outlived]
         sessions = self._sessions.take_touched()
         ledger = dict(self._committed.ledger)
         merge(ledger, pending.ledger)
@@ -264,14 +280,20 @@ class Partition:
             added=pending.ledger,
             topic=topic,
         )
-        return Batch(rows, self._expired(), marks, sessions, pending.dead, position), places
+        return Batch(rows, self._expired(len(rows)), marks, sessions, pending.dead, position), places
 
-    def _expired(self) -> list[bytes]:
+    def _expired(self, written: int) -> list[bytes]:
+        """Return the keys of rows to take away beside so many written ones.
+
+        Coarse windows first, which have few: each window has its share, and what one leaves is for the finer ones.
+        """
         expired: list[bytes] = []
-        for window in self._rules.shape.windows:
+        most, windows = max(MOST_EXPIRED, 2 * written), self._rules.shape.windows
+        for left, window in zip(range(len(windows), 0, -1), reversed(windows), strict=True):
             before = int(self._now_s) - window.seconds - window.keep_seconds
             if before > 0:
-                expired += self._store.oldest_rows(window.seconds, before, MOST_EXPIRED - len(expired))
+                share = -(-(most - len(expired)) // left)
+                expired += self._store.oldest_rows(window.seconds, before, share)
         return expired
 
     def written(self, batch: Batch) -> None:

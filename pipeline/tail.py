@@ -49,7 +49,8 @@ class Tail:
     _highest: int = -1
     _position: Position | None = None
     _whole: bool = True
-    _seen: dict[bytes, int] = field(default_factory=dict)
+    # By key of a batch, of each of its records the checksum and how many marks and sessions it holds.
+    _seen: dict[bytes, dict[int, tuple[int, int]]] = field(default_factory=dict)
 
     def read_row(self, key: bytes, value: bytes) -> int:
         """Take in a row; return the beacon offset that it includes."""
@@ -61,9 +62,12 @@ class Tail:
         self._highest = max(self._highest, offset)
         return offset
 
-    def read_seen(self, key: bytes, count: int) -> None:
-        """Take in a record of marks or sessions, by its key `previous-offset`."""
-        self._seen[key] = self._seen.get(key, 0) + count
+    def read_seen(self, key: bytes, value: bytes, marks: int, sessions: int) -> None:
+        """Take in a record of so many marks and sessions, by its key `previous-offset`.
+
+        Each record once: two torn tries of one batch write the same ones, and must not pass for a whole one together.
+        """
+        self._seen.setdefault(key, {})[crc32(value)] = marks, sessions
         if len(self._seen) > MOST_SEEN:
             del self._seen[next(iter(self._seen))]
 
@@ -88,7 +92,9 @@ class Tail:
         whole = self._whole
         if self._position is not None:
             key = b"%d-%d" % (position.previous, position.offset)
-            whole = whole and self._seen.get(key, 0) >= position.marks + position.sessions
+            seen = self._seen.get(key, {}).values()
+            whole = whole and sum(marks for marks, _ in seen) >= position.marks
+            whole = whole and sum(sessions for _, sessions in seen) >= position.sessions
         heal_until = self._highest if self._highest > position.offset else -1
         if not whole:
             heal_until = max(heal_until, position.offset)

@@ -162,11 +162,14 @@ def topic_id_of(kafka: KafkaSettings, topic: str, timeout_s: float = 30.0) -> st
     """Return the id that Kafka gave a topic when it was created: a topic created again has another.
 
     Raises:
-        Lost: Kafka does not answer, or has no such topic now.
+        Lost: Kafka does not answer, or has no such topic now, or the password cannot be read now.
     """
-    admin = AdminClient(kafka.librdkafka())
     try:
+        admin = AdminClient(kafka.librdkafka())
         described = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
         return str(described[topic].result().topic_id)
     except KafkaException as error:
         raise Lost(f"topic {topic} cannot be described: {error.args[0].str()}") from error
+    except RefusedSetting as refused:
+        # A file that is being replaced is empty for a moment: no reason to end a worker that runs.
+        raise Lost(f"topic {topic} cannot be described: {refused.line}") from refused

@@ -27,6 +27,7 @@ class Letter:
         reason: why. partition, offset, line: its place in topic `beacons`.
         raw: the line as it came, or as it was edited since.
         time: when it was rejected, Unix ms.
+        cut: bytes of the whole line, of which `raw` is only the beginning; 0: `raw` is all of it.
     """
 
     reason: str
@@ -35,6 +36,7 @@ class Letter:
     line: int
     raw: bytes
     time: int = 0
+    cut: int = 0
 
     @property
     def place(self) -> str:
@@ -45,6 +47,8 @@ class Letter:
         """Return it in the words of topic `rejected`, with its place and time."""
         words: dict[str, Any] = {"place": self.place, "time": self.time, "reason": self.reason}
         words |= {"partition": self.partition, "offset": self.offset, "line": self.line}
+        if self.cut:
+            words["cut"] = self.cut
         try:
             return words | {"raw": self.raw.decode()}
         except UnicodeDecodeError:
@@ -61,7 +65,7 @@ def read_letter(value: bytes, time_ms: int = 0) -> Letter:
         words = orjson.loads(value)
         raw = b64decode(words["raw64"], validate=True) if "raw64" in words else words["raw"].encode()
         place = (int(words["partition"]), int(words["offset"]), int(words["line"]))
-        return Letter(str(words["reason"]), *place, raw, int(words.get("time", time_ms)))
+        return Letter(str(words["reason"]), *place, raw, int(words.get("time", time_ms)), int(words.get("cut", 0)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NoLetter(str(error)) from error
 
@@ -85,6 +89,11 @@ def beacon_of(raw: bytes, by_pair: bool = False) -> Beacon:
     """
     read_event(raw, by_pair)
     return decode(raw)
+
+
+def why_left(letter: Letter, by_pair: bool = False) -> str | None:
+    """Return why a letter's line cannot be put back; None if it can: `cut`, or why it would be rejected again."""
+    return "cut" if letter.cut else why_not(letter.raw, by_pair)
 
 
 def why_not(raw: bytes, by_pair: bool = False) -> str | None:

@@ -268,7 +268,7 @@ class _Reading:
                 key, value = message.key(), message.value()
                 if topic == self._broker.topics.seen:
                     marks, sessions = unpack_seen(value)
-                    self._tail.read_seen(key, len(marks) + len(sessions))
+                    self._tail.read_seen(key, value, len(marks), len(sessions))
                 elif is_position_key(key):
                     self._last = Position.read(value)
                     self._tail.read_position(self._last)

@@ -77,6 +77,8 @@ class Recount:
     outcomes: Counter[str] = field(default_factory=Counter)
     time: int = 0
     _seen: dict[bytes, int] = field(default_factory=dict)
+    # Sightings before that one, of those that counted again beyond the horizon.
+    _before: dict[bytes, list[int]] = field(default_factory=dict)
     _rows_held: Counter[tuple[int, int, int, str]] = field(default_factory=Counter)
     _cells: dict[RowId, Cell] = field(default_factory=dict)
     _placed: dict[tuple[int, int, tuple[str, ...]], list[tuple[Cell, bool, bool]]] = field(default_factory=dict)
@@ -116,9 +118,12 @@ class Recount:
                 continue
             seconds = event.time // 1000
             first = seen.get(event.identity)
-            if first is not None and abs(seconds - first) < horizon_s:
-                outcomes["duplicates"] += 1
-                continue
+            if first is not None:
+                before = self._before.get(event.identity, ())
+                if any(abs(seconds - time_s) < horizon_s for time_s in (first, *before)):
+                    outcomes["duplicates"] += 1
+                    continue
+                self._before.setdefault(event.identity, []).append(first)
             seen[event.identity] = seconds
             self.time = max(self.time, event.time)
             outcomes["unique" if event.is_known else "unknownTypes"] += 1

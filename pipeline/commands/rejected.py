@@ -12,7 +12,7 @@ import orjson
 
 from ingest.beacon import partition_of
 from pipeline.commands.broker import Broker
-from pipeline.commands.letters import Letter, NoLetter, beacon_of, distinct, read_letter, why_not
+from pipeline.commands.letters import Letter, NoLetter, beacon_of, distinct, read_letter, why_left
 from pipeline.commands.putting import MOST_LINES, Done, NotTaken, Putter, Ready
 from pipeline.commands.times import INSTANT, shown
 from pipeline.config import WorkerSettings, read_settings
@@ -71,8 +71,10 @@ def show(place: str) -> None:
     for letter in _letters(Broker.from_environment(), (), 0, None):
         if letter.place == place:
             sys.stdout.buffer.write(letter.raw + b"\n")
-            again = why_not(letter.raw, _by_pair())
+            again = why_left(letter, _by_pair())
             verdict = "this version can read it" if again is None else f"would be rejected again ({again})"
+            if letter.cut:
+                verdict = f"cannot be put back: these are the first {len(letter.raw)} of its {letter.cut} bytes"
             click.echo(f"rejected {shown(letter.time)} UTC as {letter.reason}; now: {verdict}", err=True)
             return
     raise click.ClickException(f"no rejected beacon at {place}: see `rejected list`")
@@ -96,12 +98,14 @@ def replay(reasons: tuple[str, ...], places: tuple[str, ...], edited: Path | Non
     After an upgrade that reads them, either replay or rebuild, not both: a rebuild reads the rejected lines by
     itself, and would know a line that was put back later than the dedupe horizon for a new one.
 
+    A line of over 1.5 MB is kept cut: it is named `cut`, and never put back.
+
     Exits with 1, putting nothing, if an edited line cannot be read.
     """
     broker = Broker.from_environment()
     letters = list(_edited(edited) if edited else _letters(broker, reasons, 0, None))
     chosen = [letter for letter in letters if not places or letter.place in places]
-    refusals = {letter: why_not(letter.raw, _by_pair()) for letter in chosen}
+    refusals = {letter: why_left(letter, _by_pair()) for letter in chosen}
     if edited and any(refusals.values()):
         for letter, why in refusals.items():
             if why is not None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import LineSettings
-from pipeline.deadletter import MAX_LETTER_BYTES, dead_letter
+from pipeline.deadletter import MAX_LETTER_BYTES, MOST_RAW_BYTES, dead_letter
 from pipeline.topics import MAX_RECORD_BYTES, topic_plans
 
 ROOM_FOR_PLACE = 150
@@ -45,6 +45,24 @@ def test_no_line_that_a_record_can_hold_makes_a_letter_that_kafka_refuses() -> N
     for byte in (b'"', b"\\", b"\x01", b"\xff", b"a"):
         letter = dead_letter("unreadable_line", 7, 2**62, 65_535, byte * MAX_RECORD_BYTES)
         assert len(letter) <= MAX_RECORD_BYTES * 4 // 3 + ROOM_FOR_PLACE < MAX_LETTER_BYTES
+
+
+# Compressed, a record of zeros of this length is 12 kB, and Kafka takes it.
+@given(part=st.binary(min_size=1, max_size=40), size=st.integers(MOST_RAW_BYTES - 3, 3_000_000))
+@example(part=b"\0", size=3_000_000)
+@example(part="é".encode(), size=MOST_RAW_BYTES + 1)
+@settings(max_examples=10)
+def test_a_line_of_any_length_makes_a_letter_that_kafka_takes_and_that_says_what_it_lacks(
+    part: bytes, size: int
+) -> None:
+    raw = (part * (size // len(part) + 1))[:size]
+    letter = dead_letter("unreadable_line", 99_999, 2**62, 65_535, raw)
+    # What Kafka puts around it is less than this.
+    assert len(letter) + 1_000 < MAX_LETTER_BYTES
+    kept = _raw(letter)
+    assert raw.startswith(kept)
+    assert json.loads(letter).get("cut", len(kept)) == len(raw)
+    assert len(kept) == min(len(raw), MOST_RAW_BYTES)
 
 
 def test_the_topic_of_dead_letters_takes_the_longest_one() -> None:

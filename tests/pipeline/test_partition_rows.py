@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections import Counter
+from collections.abc import Iterator
 
 import orjson
 import pytest
 
+from pipeline.batch import Batch
 from pipeline.catalog import SETS, WINDOWS, DimensionSet
 from pipeline.rows import Rules
 from pipeline.sketch import Sketch
@@ -80,20 +83,45 @@ def test_an_ingest_clock_that_was_ahead_once_expires_nothing_and_forgets_no_mark
         assert ledger_of(life) == {"beacons": 9, "unique": 5, "duplicates": 4}
 
 
-def test_a_retention_backlog_is_worked_off_in_bounded_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.partition.MOST_EXPIRED", 3)
-    log = [[Sent(index=n, entry=f"e{n}") for n in range(6)]]
-    with living(log, now_s=NOON + 8 * 3600) as life:
+def _expires(log: list[list[Sent]], later_s: int) -> Iterator[tuple[Life, Batch]]:
+    """Write the records, then yield the checkpoint of each of a few beacons, as many seconds later."""
+    with living(log, now_s=NOON + later_s + 3600) as life:
         life.take()
         life.checkpoint()
-        left = []
-        for n in range(4):
-            life.log += records([[Sent(session="now", index=n, at=NOON + 7 * 3600)]])
+        for n in range(5):
+            life.log += records([[Sent(session="now", index=n, at=NOON + later_s)]])
             life.take()
-            life.checkpoint()
-            left.append(sum(row[:2] == ("10s", NOON) for row in life.table()))
-        assert left == [4, 1, 0, 0]
-        assert life.stored_table() == life.table()
+            batch = life.checkpoint()
+            assert batch is not None
+            yield life, batch
+
+
+def _by_window(batch: Batch) -> Counter[str]:
+    return Counter(orjson.loads(key)["window"] for key in batch.expired)
+
+
+def test_a_retention_backlog_is_worked_off_in_bounded_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.partition.MOST_EXPIRED", 15)
+    log = [[Sent(index=n, entry=f"e{n}") for n in range(39)]]
+    left = []
+    for life, _ in _expires(log, 7 * 3600):
+        left.append(sum(row[:2] == ("10s", NOON) for row in life.table()))
+    assert left == [25, 10, 0, 0, 0]
+
+
+def test_each_window_has_its_share_of_what_expires_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.partition.MOST_EXPIRED", 15)
+    log = [[Sent(index=n, entry=f"e{n}") for n in range(19)]]
+    found = [_by_window(batch) for _, batch in _expires(log, 500 * 86_400)]
+    assert found[:4] == [{"10s": 5, "1m": 5, "1h": 5}] * 4
+    assert found[4] == {}
+
+
+def test_rows_expire_twice_as_fast_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    #  a beacon later: 6 rows are written, in partner and entry of three windows
+    monkeypatch.setattr("pipeline.partition.MOST_EXPIRED", 1)
+    log = [[Sent(index=n, entry=f"e{n}") for n in range(39)]]
+    assert [len(batch.expired) for _, batch in _expires(log, 7 * 3600)] == [12, 12, 12, 4, 0]
 
 
 # -- dead letters

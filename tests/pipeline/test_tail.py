@@ -31,7 +31,9 @@ def _read(tail: Tail, rows: list[Row], position: Position | None, marks: int = 0
     for key, value in rows:
         tail.read_row(key, value)
     if marks and position is not None:
-        tail.read_seen(b"%d-%d" % (position.previous, position.offset), marks)
+        # As two records, and both twice: a torn try of the same batch wrote them too.
+        for value, count in ((b"first", marks // 2), (b"rest", marks - marks // 2)) * 2:
+            tail.read_seen(b"%d-%d" % (position.previous, position.offset), value, count, 0)
     if position is not None:
         tail.read_position(position)
     return tail
@@ -90,6 +92,12 @@ def test_marks_that_came_twice_are_no_harm() -> None:
     assert _two(marks=6).verdict(None) == Verdict(P_SECOND)
 
 
+def test_marks_that_came_twice_stand_for_no_sessions_nor_for_other_marks() -> None:
+    for lacks in ({"marks": 4}, {"marks": 6}, {"sessions": 1}):
+        position = _position(4, 9, SECOND, **{"marks": 3, **lacks})
+        assert _two(position=position, marks=3).verdict(None).heal_until == 9
+
+
 def test_a_lost_position_row_leaves_rows_that_are_ahead() -> None:
     assert _two(position=None).verdict(None) == Verdict(P_FIRST, heal_until=9)
     assert _two(SECOND[:1], position=None).verdict(None) == Verdict(P_FIRST, heal_until=9)
@@ -116,7 +124,7 @@ def test_a_stray_old_row_behind_the_last_checkpoint_says_nothing_of_it() -> None
 
 def test_stray_marks_of_a_later_checkpoint_do_not_hide_a_torn_one() -> None:
     tail = _two(marks=1)
-    tail.read_seen(b"9-20", 50)
+    tail.read_seen(b"9-20", b"stray", 50, 0)
     assert tail.verdict(None) == Verdict(BEFORE_SECOND, heal_until=9)
 
 
@@ -163,7 +171,7 @@ def test_a_last_checkpoint_is_whole_or_healed_to_its_end_and_never_gone_on_from_
 def test_a_torn_checkpoint_that_lost_its_position_row_puts_no_doubt_on_the_one_before() -> None:
     tail = _two()
     tail.read_row(b"a", b'{"plays":2,"offset":12}')
-    tail.read_seen(b"9-12", 4)
+    tail.read_seen(b"9-12", b"seen", 4, 0)
     assert tail.verdict(None) == Verdict(P_SECOND, heal_until=12)
 
 

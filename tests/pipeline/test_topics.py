@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,9 @@ from kafka.errors import InvalidReplicationFactorError, KafkaError, PolicyViolat
 
 from pipeline import topics as topics_module
 from pipeline.__main__ import cli
-from pipeline.changelog import Topics
+from pipeline.changelog import Lost, Topics
 from pipeline.config import KafkaSettings, LineSettings, RefusedSetting
-from pipeline.topics import ensure_topics, topic_plans
+from pipeline.topics import ensure_topics, topic_id_of, topic_plans
 
 DAY_MS = 86_400_000
 
@@ -146,3 +147,15 @@ def test_a_topic_that_kafka_does_not_create_is_one_line(admin: MemoryAdmin, faul
     with pytest.raises(RefusedSetting) as refused:
         ensure_topics(KafkaSettings(), LineSettings(replication=3), 3600)
     assert refused.value.line == said
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff"], ids=repr)
+def test_a_password_that_cannot_be_read_for_a_moment_ends_no_worker_that_opens_a_partition(
+    content: bytes | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    kafka = KafkaSettings(security_protocol="SASL_PLAINTEXT", sasl_username="u", sasl_password_file=file)
+    with pytest.raises(Lost, match="topic beacons cannot be described: setting KAFKA_SASL_PASSWORD_FILE="):
+        topic_id_of(kafka, "beacons")
