@@ -30,7 +30,7 @@ class HeldSessions:
             known = self._store.sessions(missing, low_s, high_s)
             for digest in missing:
                 raw = known.get(digest)
-                self._sessions[digest] = Session() if raw is None else Session.decoded(raw)
+                self._sessions[digest] = Session() if raw is None else Session.decoded(raw, self._fold.making)
 
     def fold(self, event: Event, cells: Cells, firsts: Firsts) -> None:
         """Take an event that is no duplicate into its session."""
@@ -40,7 +40,7 @@ class HeldSessions:
     def take_touched(self) -> list[SessionState]:
         """Return what changed since this was last asked."""
         touched, self._touched = self._touched, {}
-        return [(digest, session.time_s, session.encoded()) for digest, session in touched.items()]
+        return [(digest, session.time_s, session.encoded(self._fold.making)) for digest, session in touched.items()]
 
     def forget(self) -> None:
         """Give memory back; call it only when every session taken as touched is in the store."""
