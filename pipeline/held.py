@@ -41,7 +41,8 @@ class HeldSessions:
             known = self._store.sessions(missing, low_s, high_s)
             for digest in missing:
                 raw = known.get(digest)
-                session = self._sessions[digest] = Session() if raw is None else Session.decoded(raw)
+                session = Session() if raw is None else Session.decoded(raw, self._fold.making)
+                self._sessions[digest] = session
                 if raw is not None and len(raw) > SMALL_BYTES:
                     self._weigh(digest, session, raw)
 
@@ -55,7 +56,7 @@ class HeldSessions:
         touched, self._touched = self._touched, {}
         states: list[SessionState] = []
         for digest, session in touched.items():
-            raw = session.encoded()
+            raw = session.encoded(self._fold.making)
             if len(raw) > SMALL_BYTES:
                 self._weigh(digest, session, raw)
             states.append((digest, session.time_s, raw))

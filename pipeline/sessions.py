@@ -3,7 +3,8 @@
 A session lives in one partition, so "is this its first event in the window?" has an exact answer here, and the
 sessions of all partitions add up. Seen windows are bits, one per 10 s, so a late event finds its own window's
 bit. What a session looked like (its dimension values) may change on the way: each look is a variant with bits of
-its own, and a set counts a session once per window and value, whatever variants it came in.
+its own, and a set counts a session once per window and value, whatever variants it came in. So does a look that a
+clock far ahead saw a day or more from the rest, and one that was made under other settings (pipeline.looks).
 """
 
 from __future__ import annotations
@@ -12,55 +13,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-from xxhash import xxh32_digest
 
 from pipeline.catalog import Adds, EventType, Metric
 from pipeline.dimensions import Remembered
 from pipeline.event import Event
 from pipeline.firsts import Firsts
+from pipeline.looks import MOST_SLOTS, Making, Variant
 from pipeline.viewers import Viewers
 from pipeline.windows import HOUR_S, PEAK, SLOT_S, Cells, Shape
 
-# Bits kept per variant: a day of 10 s windows. An event further from the others starts its variant anew.
-MOST_SLOTS = 8640
 MOST_SEGMENTS = 32
 # Of all entries together: who opens a new entry with every beacon must not make a state that Kafka does not take.
 MOST_SEGMENTS_IN_ALL = 256
 MOST_VARIANTS = 64
-_HASH_BYTES = 4
-
-
-@dataclass(slots=True)
-class Variant:
-    """One look of a session.
-
-    Attributes:
-        sets: a 4-byte hash per kept set, of the set's values.
-        base: the slot (finest windows since 1970) of bit 0.
-        bits: per session metric, the slots with such an event.
-    """
-
-    sets: bytes
-    base: int
-    bits: list[int]
-
-    def has(self, metric: int, slot: int, span: int) -> bool:
-        """Tell whether the window of `span` slots that holds `slot` has such an event."""
-        first = slot - slot % span - self.base
-        bits = self.bits[metric] >> first if first >= 0 else self.bits[metric] << -first
-        return bool(bits & ((1 << span) - 1))
-
-    def mark(self, metric: int, slot: int) -> None:
-        """Set a slot's bit; a slot a day or more before the latest is not remembered."""
-        if not 0 <= slot - self.base < MOST_SLOTS:
-            latest = self.base + max(bits.bit_length() for bits in self.bits) - 1
-            if slot < self.base and latest - slot >= MOST_SLOTS:
-                return
-            base = min(slot, latest) if slot < self.base else slot - MOST_SLOTS + 1
-            shift = self.base - base
-            self.bits = [bits << shift if shift >= 0 else bits >> -shift for bits in self.bits]
-            self.base = base
-        self.bits[metric] |= 1 << (slot - self.base)
+# Of one look, each with a day of its own: a clock that is ahead takes nothing from the days of the others.
+MOST_DAYS = 3
 
 
 @dataclass(slots=True)
@@ -86,31 +53,23 @@ class Session:
     variants: list[Variant] = field(default_factory=list)
     segments: dict[str, list[Segment]] = field(default_factory=dict)
 
-    def encoded(self) -> bytes:
+    def encoded(self, making: Making) -> bytes:
         """Return it as bytes, for store and changelog."""
-        variants = [(v.sets, v.base, [_bytes_of(bits) for bits in v.bits]) for v in self.variants]
         segments = {entry: [(*s.started, *s.indexes, s.played) for s in runs] for entry, runs in self.segments.items()}
-        return msgspec.msgpack.encode((self.time_s, variants, segments))
+        return msgspec.msgpack.encode((self.time_s, [look.raw() for look in self.variants], segments, making.stamp))
 
     @classmethod
-    def decoded(cls, raw: bytes) -> Session:
-        """Return what `encoded` wrote."""
-        time_s, variants, segments = msgspec.msgpack.decode(raw)
+    def decoded(cls, raw: bytes, making: Making) -> Session:
+        """Return what `encoded` wrote, its looks as this line makes them, whatever line made them; see Making.looks."""
+        time_s, looks, segments, *stamp = msgspec.msgpack.decode(raw)
         return cls(
             time_s,
-            [
-                Variant(sets, base, [int.from_bytes(bits, "little") for bits in all_bits])
-                for sets, base, all_bits in variants
-            ],
+            making.looks(looks, stamp[0] if stamp else b""),
             {
                 entry: [Segment((run[0], run[1]), (run[2], run[3]), run[4]) for run in runs]
                 for entry, runs in segments.items()
             },
         )
-
-
-def _bytes_of(bits: int) -> bytes:
-    return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
 
 
 def grown(session: Session, event: Event) -> int:
@@ -157,7 +116,11 @@ def _segment_of(runs: list[Segment], started: int, index: int) -> Segment | None
 
 
 class SessionFold:
-    """Counts sessions: adds each to the windows that see it for the first time."""
+    """Counts sessions: adds each to the windows that see it for the first time.
+
+    Attributes:
+        making: by which the looks of these sessions are made.
+    """
 
     def __init__(self, shape: Shape, metrics: Sequence[Metric]) -> None:
         """Count the session metrics among these."""
@@ -167,6 +130,7 @@ class SessionFold:
         self._peak = next((n for n, types in enumerate(self._types) if types == {int(EventType.VIEW)}), None)
         self._watched = next((metric.name for metric in metrics if metric.adds is Adds.WATCHED), None)
         self._shape = shape
+        self.making = Making(shape, self._names)
         self._finest_s = shape.windows[0].seconds
         self._spans = tuple(window.seconds // self._finest_s for window in shape.windows)
         self._hour = shape.index_of(HOUR_S) if self._finest_s == SLOT_S else None
@@ -192,17 +156,17 @@ class SessionFold:
             cell[self._watched] = cell.get(self._watched, 0) + grew
 
     def _variant(self, session: Session, values: tuple[str, ...], slot: int) -> Variant:
-        sets = self._hashes.get(values) or self._hashes.remember(values, self._hash(values))
+        sets = self._hashes.get(values) or self._hashes.remember(values, self.making.hash(values))
         for variant in session.variants:
-            if variant.sets == sets:
+            if variant.sets == sets and (0 <= slot - variant.base < MOST_SLOTS or variant.reaches(slot)):
                 return variant
         variant = Variant(sets, slot, [0] * len(self._names))
         session.variants.append(variant)
+        alike = [one for one in session.variants if one.sets == sets]
+        if len(alike) > MOST_DAYS:
+            session.variants.remove(alike[0])
         del session.variants[:-MOST_VARIANTS]
         return variant
-
-    def _hash(self, values: tuple[str, ...]) -> bytes:
-        return b"".join(xxh32_digest("\0".join(kept.project(values)).encode()) for kept in self._shape.sets)
 
     def _sight(self, session: Session, variant: Variant, metric: int, slot: int, event: Event, firsts: Firsts) -> None:
         name, values = self._names[metric], event.values
@@ -237,9 +201,9 @@ class SessionFold:
         others = [one for one in session.variants if one is not variant and one.has(metric, slot, span)]
         if not others:
             return
-        for number, kept in enumerate(self._shape.sets):
-            at = slice(number * _HASH_BYTES, (number + 1) * _HASH_BYTES)
-            if any(one.sets[at] == variant.sets[at] for one in others) and index in kept.windows:
+        brought = {one for other in others for one in other.hashes()}
+        for number, (kept, mine) in enumerate(zip(self._shape.sets, variant.hashes(), strict=True)):
+            if mine in brought and index in kept.windows:
                 start = (slot - slot % span) * self._finest_s
                 firsts.take_back((index, number, start, kept.project(values)), self._names[metric])
                 if index == 0 and metric == self._peak and self._hour is not None and kept.set.peaks:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 _STATE = b"p"
 _MARK = struct.Struct("<QI")
 _VERSION = 1
+_FOREVER_S = 1 << 40
 _SECONDS = {window.name: window.seconds for window in WINDOWS}
 
 
@@ -41,32 +42,39 @@ class Stored:
         offsets: next changelog offset to read, by state topic.
         version: of the layout of its keys.
         late: by old epoch of marks, the line's time (Unix seconds) when it got some.
+        came: epochs of the marks that came since the line's time was last told; it shows which of them came late.
+        horizon_s: the dedupe horizon that its epochs are of; 0: not read.
     """
 
     position: Position | None = None
     offsets: dict[str, int] = field(default_factory=dict)
     version: int = _VERSION
     late: dict[str, int] = field(default_factory=dict)
+    came: list[int] = field(default_factory=list)
+    horizon_s: int = 0
 
 
 class Store:
     """Rows, marks and position of one partition on local disk."""
 
     def __init__(self, path: Path, dedupe_horizon_s: int) -> None:
-        """Open the store in the folder `path`: a new one if there is none, or none that this version can read."""
+        """Open the store in the folder `path`: a new one if there is none, or none that can be read.
+
+        Its marks lie by epochs of a horizon: under another one they are looked for where they are not, so a store of
+        another horizon cannot be read. One that says none is of a version that did not say it, and of this horizon.
+        """
         self._path = path
         self._horizon_s = dedupe_horizon_s
         self._write_options = WriteOptions()
         self._write_options.disable_wal = True
         self._db: Any = None
-        # Epochs of the marks that a replay brought and that `restored` does not know of yet.
+        self._late: dict[int, int] = {}
+        # When the line's own time was last told, it was this (Unix seconds); epochs of the marks that came since then.
+        self._told_s = 0
         self._came: set[int] = set()
         try:
             self._db = self._open()
-            raw = self._db.get(_STATE)
-            is_readable = raw is None or orjson.loads(raw)["version"] == _VERSION
-            self._begin()
-            self._late = {int(epoch): time_s for epoch, time_s in orjson.loads(raw or b"{}").get("late", {}).items()}
+            is_readable = self._read_state()
         except Exception as fault:
             if not is_damage(fault):
                 raise
@@ -74,6 +82,25 @@ class Store:
             is_readable = False
         if not is_readable:
             self.wipe()
+
+    def _read_state(self) -> bool:
+        """Take up what the store says of itself; tell whether it can be read."""
+        raw = self._db.get(_STATE)
+        self._begin()
+        state = orjson.loads(raw or self._state(None, {}))
+        if state["version"] != _VERSION:
+            return False
+        if state.setdefault("horizon_s", self._horizon_s) != self._horizon_s:
+            was_s = state["horizon_s"]
+            log.warning(
+                "store %s is of a dedupe horizon of %d s, not %d: read anew", self._path, was_s, self._horizon_s
+            )
+            return False
+        self._late = {int(epoch): time_s for epoch, time_s in state.get("late", {}).items()}
+        self._came = set(state.get("came", ()))
+        # Said from now on, should the setting change before anything else is written.
+        self._db.put(_STATE, orjson.dumps(state), self._write_options)
+        return True
 
     def _open(self) -> Rdict:
         self._path.mkdir(parents=True, exist_ok=True)
@@ -105,6 +132,7 @@ class Store:
         self._db = self._open()
         self._begin()
         self._late, self._came = {}, set()
+        self._db.put(_STATE, self._state(None, {}), self._write_options)
 
     def close(self) -> None:
         """Write what is in memory and let the folder go."""
@@ -172,14 +200,23 @@ class Store:
         return {digest: _MARK.unpack(value) for digest, value in found.items()}
 
     def sessions(self, digests: Sequence[bytes], low_s: int, high_s: int) -> dict[bytes, bytes]:
-        """Return those of these sessions that are kept; see Aged.get."""
-        return self._sessions.get(digests, low_s, high_s)
+        """Return those of these sessions that are kept; see Aged.get.
+
+        Those too that a clock far ahead once saw: they lie in the line's future until it gets there.
+        """
+        future_s = (max(high_s, self._told_s) // self._horizon_s + 3) * self._horizon_s
+        known = self._sessions.get(digests, low_s, high_s)
+        return known | self._sessions.get(digests, future_s, _FOREVER_S)
 
     def drop_before(self, time_s: int) -> None:
         """Forget marks and sessions that are older than the horizon at `time_s`, by whole epochs.
 
-        Those that came when they were as old as that already are kept for a horizon from then on.
+        Those that came when they were as old as that already are kept for a horizon from then on. `time_s`
+        is the line's own time as far as this machine's clock agrees: one beacon of a clock ahead makes no others old.
         """
+        oldest = time_s // self._horizon_s - 1
+        self._late |= {epoch: time_s for epoch in self._came if epoch < oldest}
+        self._told_s, self._came = time_s, set()
         kept = {epoch for epoch, came_s in self._late.items() if time_s < came_s + self._horizon_s}
         self._late = {epoch: self._late[epoch] for epoch in kept}
         self._marks.drop_before(time_s, kept)
@@ -201,8 +238,8 @@ class Store:
         for key in batch.expired:
             write.delete(row_place(key))
         self._put_seen(write, batch.marks, batch.sessions)
-        self._note_late({mark[2] // self._horizon_s for mark in batch.marks}, batch.position)
-        self._put_state(write, batch.position, offsets)
+        self._came |= {mark[2] // self._horizon_s for mark in batch.marks}
+        write.put(_STATE, self._state(batch.position, offsets))
         self._db.write(write, self._write_options)
 
     def restore(
@@ -222,20 +259,12 @@ class Store:
     def restored(self, position: Position | None, offsets: dict[str, int]) -> None:
         """Write what the state includes after a replay."""
         write = WriteBatch(raw_mode=True)
-        if position is not None:
-            self._note_late(self._came, position)
-            self._came = set()
-        self._put_state(write, position, offsets)
+        write.put(_STATE, self._state(position, offsets))
         self._db.write(write, self._write_options)
 
-    def _note_late(self, epochs: Iterable[int], position: Position) -> None:
-        """Note that these epochs had marks at a position: old ones (an import, a spool) are kept a horizon from it."""
-        time_s = position.time // 1000
-        self._late |= {epoch: time_s for epoch in epochs if epoch < time_s // self._horizon_s - 1}
-
-    def _put_state(self, write: WriteBatch, position: Position | None, offsets: dict[str, int]) -> None:
+    def _state(self, position: Position | None, offsets: dict[str, int]) -> bytes:
         late = {str(epoch): time_s for epoch, time_s in self._late.items()}
-        write.put(_STATE, orjson.dumps(Stored(position, offsets, late=late)))
+        return orjson.dumps(Stored(position, offsets, _VERSION, late, sorted(self._came), self._horizon_s))
 
     def _put_seen(self, write: WriteBatch, marks: Iterable[Mark], sessions: Iterable[SessionState]) -> None:
         pack = _MARK.pack

@@ -52,6 +52,7 @@ PURE = (
     "pipeline/firsts.py",
     "pipeline/identity.py",
     "pipeline/kinds.py",
+    "pipeline/looks.py",
     "pipeline/original_sets.py",
     "pipeline/parameters.py",
     "pipeline/report/accept.py",

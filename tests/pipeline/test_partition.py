@@ -138,6 +138,17 @@ def test_a_repeat_counts_again_once_the_horizon_is_over(after_s: int, plays: int
         assert sum(plays_of(life).values()) == plays
 
 
+@pytest.mark.parametrize("other_s", [43_200, 172_800])
+def test_a_repeat_stays_one_when_the_horizon_changes_with_the_store_kept(other_s: int) -> None:
+    with living([[Sent()], [Sent(at=NOON + 5)]], rules=ruled(dedupe_horizon_s=86_400)) as life:
+        life.take(1)
+        life.checkpoint()
+        life.close()
+        life.rules = ruled(dedupe_horizon_s=other_s)
+        life.finish()
+        assert plays_of(life) == {NOON: 1}
+
+
 def test_a_repeat_that_counts_again_begins_a_new_horizon() -> None:
     #  0 counted .. 59 repeat .. 60 counted .. 119 repeat .. 120 counted
     log = [[Sent(at=NOON + after)] for after in (0, 59, 60, 119, 120)]

@@ -13,16 +13,8 @@ from pipeline.batch import SESSION_BYTES_PER_RECORD
 from pipeline.catalog import METRICS, SETS, WINDOWS, Adds, DimensionSet, EventType, Window
 from pipeline.event import MAX_ENTRY_BYTES, Event
 from pipeline.firsts import Firsts
-from pipeline.sessions import (
-    MOST_SEGMENTS_IN_ALL,
-    MOST_SLOTS,
-    MOST_VARIANTS,
-    Segment,
-    Session,
-    SessionFold,
-    Variant,
-    grown,
-)
+from pipeline.looks import MOST_SLOTS, Making, Variant
+from pipeline.sessions import MOST_SEGMENTS_IN_ALL, MOST_VARIANTS, Segment, Session, SessionFold, grown
 from pipeline.windows import PEAK, RowId, Shape, roll_up
 from tests.examples import some
 
@@ -46,9 +38,9 @@ def fold_all(events: list[Event]) -> dict[RowId, dict[str, int]]:
     cells: dict[tuple[int, tuple[str, ...]], dict[str, int]] = {}
     firsts = Firsts(len(SHAPE.windows))
     for one in events:
-        session = Session.decoded(kept[one.session]) if one.session in kept else Session()
+        session = Session.decoded(kept[one.session], fold.making) if one.session in kept else Session()
         fold.fold(session, one, cells, firsts)
-        kept[one.session] = session.encoded()
+        kept[one.session] = session.encoded(fold.making)
     added = roll_up(cells, SHAPE)
     firsts.roll_up(added, SHAPE)
     return {row: rest for row, counts in added.items() if (rest := {k: v for k, v in counts.items() if v})}
@@ -98,6 +90,26 @@ def test_the_order_of_events_changes_no_row(events: list[Event], random: object)
     shuffled = list(events)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert fold_all(shuffled) == fold_all(events)
+
+
+#   now                          2 days ahead                              a year ahead
+#   |--- events and more --------|--- a clock that is ahead, and more -----|--- another ---|
+FAR = st.sampled_from([0, 0, 0, 2 * 86_400, 365 * 86_400])
+
+
+@given(st.lists(st.tuples(EVENTS.filter(len).map(lambda some: some[0]), FAR), max_size=40))
+def test_a_clock_far_ahead_makes_no_session_count_twice_in_any_row(events: list[tuple[Event, int]]) -> None:
+    for one, ahead_s in events:
+        one.time += ahead_s * 1000
+    assert fold_all([one for one, _ in events]) == brute_force([one for one, _ in events])
+
+
+def test_the_days_of_one_look_are_few_and_the_latest_are_kept() -> None:
+    fold, session = SessionFold(SHAPE, METRICS), Session()
+    for day in (0, 9, 2, 4, 6):
+        fold.fold(session, event(0, day * 86_400), {}, Firsts(len(SHAPE.windows)))
+    slot, looks = START_S // 10, [look.base for look in session.variants]
+    assert looks == [slot + day * MOST_SLOTS for day in (2, 4, 6)]
 
 
 @given(st.lists(st.integers(0, 20_000), min_size=1, max_size=30), st.integers(0, 20_000))
@@ -249,5 +261,6 @@ def test_the_largest_state_of_a_session_fits_into_a_record_that_is_nearly_full()
             for number in range(MOST_SEGMENTS_IN_ALL)
         },
     )
-    assert Session.decoded(session.encoded()) == session
-    assert SESSION_BYTES_PER_RECORD + len(session.encoded()) < 1_000_000
+    making = Making(SHAPE, [metric.name for metric in METRICS if metric.adds is Adds.SESSION])
+    assert Session.decoded(session.encoded(making), making) == session
+    assert SESSION_BYTES_PER_RECORD + len(session.encoded(making)) < 1_000_000

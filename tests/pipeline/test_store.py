@@ -136,6 +136,8 @@ def test_marks_are_forgotten_by_epochs_that_no_horizon_reaches(path: Path, reope
 
 def test_a_mark_that_comes_late_into_a_forgotten_epoch_is_kept_until_the_next_time(store: Store) -> None:
     apply_to(store, batch_of(marks=[mark_of("a", time_s=NOON)]))
+    # As after every checkpoint.
+    store.drop_before(NOON)
     store.drop_before(NOON + 3 * HORIZON_S)
     apply_to(store, batch_of(marks=[mark_of("b", time_s=NOON)]))
     assert set(store.marks([mark_of("a")[0], mark_of("b")[0]], NOON, NOON)) == {mark_of("b")[0]}
@@ -161,3 +163,27 @@ def test_marks_that_come_when_they_are_old_already_are_kept_for_a_horizon_from_t
         held.append(len(store.marks([old[0]], NOON, NOON)))
     assert held == [1, 1, 0]
     store.close()
+
+
+@pytest.mark.parametrize("way", ["running", "replayed"])
+def test_one_beacon_of_a_clock_a_year_ahead_makes_no_other_marks_old(path: Path, way: str) -> None:
+    #   the line's own time: a year ahead from the first checkpoint on; as far as this machine agrees: one horizon each
+    ahead, store = Position(offset=1, time=(NOON + 365 * 86_400) * 1000), Store(path, HORIZON_S)
+    for number in range(10):
+        now, marks = NOON + number * HORIZON_S, [mark_of(str(number), time_s=NOON + number * HORIZON_S)]
+        if way == "replayed":
+            store.restore({}, marks)
+            store.restored(ahead, {})
+        else:
+            store.apply(Batch([], [], marks, [], [], ahead), [], {})
+        store.drop_before(now)
+    assert len(store._marks.epochs) == 2
+    store.close()
+
+
+def test_a_session_that_a_clock_far_ahead_saw_is_found_by_its_next_event_and_in_time(store: Store) -> None:
+    times = {"past": NOON - 9 * HORIZON_S, "now": NOON, "ahead": NOON + 48 * HORIZON_S}
+    states = {name.encode().ljust(8): (time_s, name.encode()) for name, time_s in times.items()}
+    store.restore({}, [], [(digest, *state) for digest, state in states.items()])
+    assert set(store.sessions(list(states), NOON, NOON).values()) == {b"now", b"ahead"}
+    assert set(store.sessions(list(states), NOON + 48 * HORIZON_S, NOON + 48 * HORIZON_S).values()) == {b"ahead"}

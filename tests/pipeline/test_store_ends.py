@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import orjson
 import pytest
 
 from pipeline import store as store_module
@@ -84,6 +85,36 @@ def test_a_store_of_another_layout_begins_anew(path: Path, monkeypatch: pytest.M
     assert (again.stored(), list(again.all_rows())) == (Stored(), [])
     assert again.marks([mark_of("a")[0]], NOON, NOON) == {}
     again.close()
+
+
+@pytest.mark.parametrize("other_s", [HORIZON_S // 2, HORIZON_S * 2])
+def test_a_store_of_another_horizon_begins_anew(path: Path, other_s: int) -> None:
+    store = Store(path, HORIZON_S)
+    apply_to(store, batch_of([row_of()], [mark_of("a")]), {"windows": 9})
+    store.close()
+    again = Store(path, other_s)
+    assert (again.stored(), list(again.all_rows())) == (Stored(), [])
+    # What was read meanwhile, if not to its end, is of the horizon that is set now.
+    again.restore(dict([row_of()]), [mark_of("b")])
+    again.close()
+    back = Store(path, HORIZON_S)
+    assert (back.stored(), list(back.all_rows())) == (Stored(), [])
+    back.close()
+
+
+def test_a_store_that_says_no_horizon_is_taken_for_one_of_that_which_is_set_and_says_it_from_then_on(
+    path: Path,
+) -> None:
+    store = Store(path, HORIZON_S)
+    apply_to(store, batch_of([row_of()], [mark_of("a")]))
+    state = orjson.loads(store._db.get(b"p"))
+    del state["horizon_s"], state["came"]
+    store._db.put(b"p", orjson.dumps(state))
+    store.close()
+    for horizon_s, rows in ((HORIZON_S, [row_of()]), (HORIZON_S, [row_of()]), (HORIZON_S + 1, [])):
+        again = Store(path, horizon_s)
+        assert list(again.all_rows()) == rows
+        again.close()
 
 
 def _flip(file: Path, at: int) -> None:
