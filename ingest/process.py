@@ -212,6 +212,7 @@ class Process:
             self._desk.tick(now - self._looked_around)
             self._looked_around = now
             self._look_at_clock(now)
+            self._spool.look_again()
             ledger = self.ledger
             self._look_at_kafka()
             ledger.opened = self._ladder.circuit.opened
