@@ -247,7 +247,11 @@ class Process:
             wrong = await asyncio.to_thread(self._sink.look_at_topics, 3.0)
         except KafkaException as error:
             if first:
-                log.warning("kafka_away beacons go to the spool, last_error=%s", error.args[0].name())
+                # What its client has heard of Kafka says more than that it did not answer: which host, and why.
+                self._sink.poll()
+                said = self._sink.last_error
+                why = error.args[0].name() if said == "none" else said
+                log.warning("kafka_away beacons go to the spool, last_error=%s", why)
                 self.ledger.kafka_open = 1
         else:
             if wrong is not None:
