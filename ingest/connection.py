@@ -121,9 +121,8 @@ class Connection(BaseProtocol):
             self._refuse(Refused.UNREADABLE)
             return False
         full = len(self._line) + len(messages) >= _PIPELINE
-        if len(data) + self._held > (most := self._limits.header_bytes) and any(
-            head_bytes(m) > most for m, _ in messages
-        ):
+        most = self._limits.header_bytes
+        if len(data) + self._held > most and any(head_bytes(message) > most for message, _ in messages):
             self._refuse(Refused.HEADERS_TOO_LARGE)
             return False
         if self._body is not None:
@@ -157,8 +156,7 @@ class Connection(BaseProtocol):
                 self._bound_unfinished(more)
         else:
             self._hold(-self._held)
-            left = unread(data, self._whole, begun, alone)
-            if left:
+            if left := unread(data, self._whole, begun, alone):
                 self._bound_unfinished(left)
             elif not self._line:
                 self.deadline = self._desk.now + self._limits.idle_seconds
