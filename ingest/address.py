@@ -6,6 +6,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
+# Of X-Forwarded-For, to be remembered: of thousands that are as long as a header may be, a hundred MiB would be kept.
+_REMEMBERED_BYTES = 200
 
 
 def networks(listed: str) -> tuple[Network, ...]:
@@ -30,6 +32,8 @@ class Addresses:
         from its right end: the first address that is no trusted proxy is the client; left of it anyone can
         write anything.
         """
+        if len(forwarded) > _REMEMBERED_BYTES:
+            return self._read_uncached(peer, forwarded)
         return self._read(peer, forwarded)
 
     def _is_trusted(self, address: IPv4Address | IPv6Address) -> bool:

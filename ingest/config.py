@@ -44,7 +44,8 @@ class Config(BaseSettings):
     ingest_host: str = "127.0.0.1"
     # 0: any free port, named in the start line.
     ingest_port: int = Field(default=8080, ge=0, le=65535)
-    # The same pages on a port of each process's own, this one and those above it; 0: only on INGEST_PORT.
+    # The same pages on a port of each process's own, this one and those above it, where they are answered also when
+    # players hold all INGEST_CONNECTIONS; 0: only on INGEST_PORT.
     ingest_admin_port: int = Field(default=0, ge=0, le=65535)
     # Processes on that one port, each with a spool folder of its own.
     ingest_processes: int = Field(default=1, ge=1, le=256)
@@ -76,7 +77,7 @@ class Config(BaseSettings):
     ingest_header_seconds: float = Field(default=10, gt=0)
     ingest_body_seconds: float = Field(default=5, gt=0)
     ingest_idle_seconds: float = Field(default=75, gt=0)
-    # The next three are per process.
+    # The next three are per process; connections are those of INGEST_PORT.
     ingest_connections: int = Field(default=10000, ge=1)
     ingest_waiting_mib: int = Field(default=32, ge=1)
     ingest_queue_mib: int = Field(default=32, ge=1)

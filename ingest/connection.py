@@ -9,31 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 
 from aiohttp import hdrs
 from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http import HttpRequestParser, HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.http import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from ingest.answers import Keep, Refused, refused
-from ingest.waiting import Desk, Waiting
+from ingest.unread import ends_whole, unread
+from ingest.waiting import Desk, Limits, Place, Waiting, head_bytes, keep_after
 
 _PIPELINE = 32
 _FOREVER = float("inf")
 _LINGER_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one connection may take, in bytes and seconds."""
-
-    line_bytes: int
-    header_bytes: int
-    body_bytes: int
-    header_seconds: float
-    body_seconds: float
-    idle_seconds: float
 
 
 class Connection(BaseProtocol):
@@ -46,19 +34,25 @@ class Connection(BaseProtocol):
         "_ending",
         "_feeding",
         "_held",
+        "_kept",
         "_limits",
         "_line",
         "_overrun",
+        "_whole",
+        "admin",
         "deadline",
         "peer",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, desk: Desk, limits: Limits) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, desk: Desk, limits: Limits, *, admin: bool = False) -> None:
+        self.admin = admin
         self._desk = desk
         self._limits = limits
         self._line: deque[Waiting] = deque()
         self._body: tuple[RawRequestMessage, StreamReader] | None = None
         self._held = 0
+        self._kept = b""  # read since the pipeline was full: the parser keeps requests of it back
+        self._whole: bytes | None = None  # body of the last whole request of this read; empty if it came in chunks
         self._overrun = False
         self._ending = False
         self._feeding = False
@@ -81,8 +75,12 @@ class Connection(BaseProtocol):
         name = transport.get_extra_info("peername")
         self.peer = name[0] if isinstance(name, tuple) else ""
         self.deadline = self._desk.now + self._limits.header_seconds
-        if not self._desk.opened(self):
+        place = self._desk.opened(self)
+        if place is Place.TAKEN:
             self._refuse(Refused.TOO_MANY_CONNECTIONS)
+        elif place is Place.NONE:
+            self._desk.refuse_unread(Refused.TOO_MANY_CONNECTIONS)
+            self.cut()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._hold(-self._held)
@@ -114,13 +112,17 @@ class Connection(BaseProtocol):
     def _feed(self, data: bytes) -> bool:
         """Parse and serve; tell whether the parser may have kept requests back, its pipeline being full."""
         assert self._parser is not None
+        begun = None if self._body is None else self._body[1].total_bytes
+        if not self._kept:
+            self._whole = None
         try:
             messages, _, _ = self._parser.feed_data(data)
         except Exception:  # whatever a parser says of bytes from anywhere, the answer is the same
             self._refuse(Refused.UNREADABLE)
             return False
         full = len(self._line) + len(messages) >= _PIPELINE
-        if len(data) + self._held > self._limits.header_bytes and any(map(self._is_headlong, messages)):
+        most = self._limits.header_bytes
+        if len(data) + self._held > most and any(head_bytes(message) > most for message, _ in messages):
             self._refuse(Refused.HEADERS_TOO_LARGE)
             return False
         if self._body is not None:
@@ -132,31 +134,40 @@ class Connection(BaseProtocol):
                 self._serve(message, b"")
             else:
                 self._open_body(message, payload)
-        if not self._ending:
-            self._account(len(data), full=full, some=bool(messages))
+        if full or self._held or self._body is not None or self._whole is None or not ends_whole(data, self._whole):
+            self._account(data, begun, full, len(messages))
         return full
 
-    def _account(self, more: int, *, full: bool, some: bool) -> None:
-        """Bound what is held of requests that are not whole, or were kept back by the parser."""
-        if full and self._line:
-            self._pause_reading_for_buffer()
-            if not self._hold(more):
-                self._refuse(Refused.OVERLOADED)
-        elif self._body is None and (some or not more):
-            self._hold(-self._held)
+    def _account(self, data: bytes, begun: int | None, full: bool, requests: int) -> None:
+        """Bound what is held of requests that are not whole, or kept back; `begun` is what had come of an open body."""
+        if self._ending:
+            return
+        more, alone = len(data), requests + (begun is not None) == 1
+        if self._kept:
+            data, begun, alone = self._kept + data, None, False
+        self._kept = data if full else b""
+        if full:
+            if self._line:
+                self._pause_reading_for_buffer()
+                if not self._hold(more):
+                    self._refuse(Refused.OVERLOADED)
+        elif self._whole is None or self._body is not None:
+            if data:
+                self._bound_unfinished(more)
         else:
-            self._bound_unfinished(more)
-
-    def _is_headlong(self, parsed: tuple[RawRequestMessage, StreamReader]) -> bool:
-        size = sum(len(name) + len(value) + 4 for name, value in parsed[0].raw_headers)
-        return size > self._limits.header_bytes
+            self._hold(-self._held)
+            if left := unread(data, self._whole, begun, alone):
+                self._bound_unfinished(left)
+            elif not self._line:
+                self.deadline = self._desk.now + self._limits.idle_seconds
 
     def _open_body(self, message: RawRequestMessage, payload: StreamReader) -> None:
         self._body = (message, payload)
         self.deadline = self._desk.now + self._limits.body_seconds
         if not payload.is_eof():
             length = message.headers.get(hdrs.CONTENT_LENGTH)
-            if length is not None and int(length) > self._limits.body_bytes:
+            # Python reads no number of thousands of digits, be they zeros.
+            if length is not None and int(length.lstrip("0") or "0") > self._limits.body_bytes:
                 self._refuse(Refused.TOO_LARGE)
                 return
             if message.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and not self._line:
@@ -190,16 +201,14 @@ class Connection(BaseProtocol):
         return self._desk.hold(change)
 
     def _serve(self, message: RawRequestMessage, body: bytes) -> None:
-        if message.version == HttpVersion11:
-            keep = Keep.CLOSE if message.should_close or message.upgrade else Keep.OPEN
-        elif message.version == HttpVersion10:
-            keep = Keep.CLOSE if message.should_close else Keep.OPEN_10
-        else:
+        keep = keep_after(message)
+        if keep is None:
             self._refuse(Refused.UNREADABLE)
             return
         if self._desk.draining:
             keep = Keep.CLOSE
         self._ending = keep is Keep.CLOSE
+        self._whole = b"" if message.chunked else body
         self.deadline = _FOREVER
         waiting = Waiting(self, keep)
         self._line.append(waiting)
@@ -242,9 +251,7 @@ class Connection(BaseProtocol):
         """The deadline is over: close, without an answer, whatever it was waiting for."""
         if self._held or self._body is not None:
             self._desk.refuse_unread(Refused.SLOW)
-        self._ending = True
-        if self.transport is not None:
-            self.transport.abort()
+        self.cut()
 
     def drain(self, *, idle_too: bool) -> None:
         """Close as soon as what was read is answered; if that is nothing, at once, or not yet."""
@@ -273,8 +280,8 @@ class Connection(BaseProtocol):
         self._ending = True
         self._line.clear()
         # What comes now is thrown away unread, so nothing has to be held for it.
-        self._parser = None
-        self._body = None
+        self._parser = self._body = None
+        self._kept = b""
         self._hold(-self._held)
         self.deadline = self._desk.now + _LINGER_SECONDS
         if self.transport is None:
@@ -286,8 +293,7 @@ class Connection(BaseProtocol):
 
     def eof_received(self) -> bool:
         """Keep the way back open while answers are due: a client may send its end before it reads."""
-        self._client_ended = True
-        self._ending = True
+        self._client_ended = self._ending = True
         if not self._line:
             return False
         self._line[-1].keep = Keep.CLOSE

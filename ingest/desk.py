@@ -15,14 +15,18 @@ from ingest.ladder import REQUEST_BYTES, Ladder
 from ingest.metrics import Ledger
 from ingest.packer import Bounds, Packer, linger
 from ingest.reading import Reading
-from ingest.waiting import Answering, Waiting
+from ingest.waiting import Answering, Place, Waiting
 
 BEACON_PATHS = frozenset({"/api_v3/index.php", "/collect"})
+# Of operators, on a port of their own: they must come in when players have taken every place.
+ADMIN_CONNECTIONS = 16
+# Over the bound of connections, and open for as long as it takes to tell them so.
+LINGERING = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What one process may hold at once."""
+    """What one process may hold at once; `connections` are those of players."""
 
     connections: int
     waiting_bytes: int
@@ -64,19 +68,29 @@ class Desk:
         self._flush_due = False
         self._rate = 0.0
         self._counted = 0
+        self._admins = 0
         self.connections: set[Answering] = set()
         self.now = self._loop.time()
         self.seconds = int(clock())
         self.draining = False
 
-    def opened(self, connection: Answering) -> bool:
+    def opened(self, connection: Answering) -> Place:
         self.connections.add(connection)
-        self._ledger.connections = len(self.connections)
-        return len(self.connections) <= self._room.connections
+        if connection.admin:
+            self._admins += 1
+            return Place.FREE if self._admins <= ADMIN_CONNECTIONS else Place.NONE
+        self._ledger.connections += 1
+        over = self._ledger.connections - self._room.connections
+        if over <= 0:
+            return Place.FREE
+        return Place.TAKEN if over <= LINGERING else Place.NONE
 
     def closed(self, connection: Answering) -> None:
         self.connections.discard(connection)
-        self._ledger.connections = len(self.connections)
+        if connection.admin:
+            self._admins -= 1
+        else:
+            self._ledger.connections -= 1
 
     def hold(self, change: int) -> bool:
         self._ledger.unfinished_bytes += change

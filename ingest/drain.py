@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ingest.frames import Frame
+from ingest.frames import Frame, Reading
 from ingest.ladder import Kafka
 from ingest.metrics import Ledger
 from ingest.segments import Folder, Segment, Segments
@@ -22,10 +22,13 @@ _RECORDS_AT_ONCE = 64
 # More than the producer's own; a producer that was replaced delivers nothing any more.
 _DELIVERY_SECONDS = 8.0
 _ORPHANS_EVERY_SECONDS = 10.0
+# Before a file is begun again: what Kafka refuses at once, it is not asked for ten times a second.
+_AGAIN_SECONDS = 0.1
+_AGAIN_SECONDS_AT_MOST = 5.0
 
 
 class KafkaAway(Exception):
-    """Kafka did not take a record: leave the segment as it is, and begin it again when Kafka is back."""
+    """Kafka did not take a record, and why: leave the segment as it is, and begin it again when Kafka is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Drain:
 
     async def empty(self, segments: Segments, seal: Callable[[Segment], Awaitable[None]]) -> None:
         """Return when Kafka has all that was in this spool."""
+        again = _AGAIN_SECONDS
         while (segment := segments.oldest()) is not None:
             if not self._kafka_answers():
                 await asyncio.sleep(0.1)
@@ -85,18 +89,20 @@ class Drain:
             try:
                 with self._spans.timed("ingest.drain", {"file": segment.path.name, "beacons": segment.beacons}):
                     await self._drain(segments, segment)
-            except KafkaAway:
-                log.info("drain_interrupted file=%s", segment.path.name)
-                await asyncio.sleep(0.1)
+                again = _AGAIN_SECONDS
+            except KafkaAway as error:
+                log.info("drain_interrupted file=%s again_in=%.1f error=%s", segment.path.name, again, error)
+                await asyncio.sleep(again)
+                again = min(2 * again, _AGAIN_SECONDS_AT_MOST)
             except OSError as error:
                 log.error("drain_failed file=%s error=%s", segment.path.name, error.strerror)
                 await asyncio.sleep(1)
 
     async def _drain(self, segments: Segments, segment: Segment) -> None:
         reading = await asyncio.to_thread(segments.read, segment)
+        self._look_for_damage(segment, reading)
         if self._file != segment.path:
             self._file, self._has = segment.path, set()
-            self._ledger.spool_damaged += reading.damaged
         has = self._has
         loop = asyncio.get_running_loop()
         at_once = asyncio.Semaphore(_RECORDS_AT_ONCE)
@@ -109,7 +115,7 @@ class Drain:
             try:
                 await asyncio.wait_for(at_once.acquire(), _DELIVERY_SECONDS)
             except TimeoutError:
-                raise KafkaAway from None
+                raise KafkaAway(_why(deliveries)) from None
             delivery = self._send(record, loop, partial(has.add, number))
             delivery.add_done_callback(lambda _: at_once.release())
             # Asked for, or asyncio logs a traceback for each that nobody waits for any more.
@@ -122,11 +128,26 @@ class Drain:
         if deliveries:
             await asyncio.wait(deliveries, timeout=_DELIVERY_SECONDS)
         if len(has) < len(records) or not self._kafka_answers():
-            raise KafkaAway
+            raise KafkaAway(_why(deliveries))
         await asyncio.to_thread(segments.delete, segment)
         # The next file may have its name: folders' names are used again, and files are numbered from 1 in each.
         self._file, self._has = None, set()
-        self._ledger.drained += segment.beacons
+        self._ledger.drained += sum(frame.beacons for frame in reading.frames)
+
+    def known(self, segments: Segments) -> None:
+        """Count what was found wrong with a spool when it was opened."""
+        self._ledger.spool_damaged += segments.damaged
+        self._ledger.spool_repeated += segments.repeated
+        self._ledger.spool_cut_bytes += segments.cut_bytes
+
+    def _look_for_damage(self, segment: Segment, reading: Reading) -> None:
+        """Count and say what is not readable of a file, once: all that it counts for was answered 200."""
+        lost = segment.beacons - sum(frame.beacons for frame in reading.frames)
+        places = max(reading.damaged + (reading.end < segment.bytes), int(lost > 0))
+        if places > segment.damaged:
+            self._ledger.spool_damaged += places - segment.damaged
+            segment.damaged = places
+            log.error("spool_damaged file=%s places=%d beacons_lost=%d", segment.path.name, places, lost)
 
     def _send(
         self, record: Record, loop: asyncio.AbstractEventLoop, kafka_has_it: Callable[[], None]
@@ -145,6 +166,14 @@ class Drain:
         if not self._kafka.send(record.partition, record.value, delivered):
             delivery.set_exception(KafkaAway("the producer is full"))
         return delivery
+
+
+def _why(deliveries: list[asyncio.Future[None]]) -> str:
+    """Return the first reason that Kafka gave."""
+    for delivery in deliveries:
+        if delivery.done() and (error := delivery.exception()) is not None:
+            return str(error)
+    return "it acknowledged nothing more"
 
 
 class Orphans:
@@ -168,7 +197,13 @@ class Orphans:
 
     async def look(self) -> None:
         """Adopt every spool folder that nobody owns; what is none is left alone, and said once."""
-        for path in sorted(self._root.iterdir()):
+        try:
+            paths = sorted(self._root.iterdir())
+        except OSError as error:
+            # No files left, or a bad disk: an orphan can wait, those who wait for an answer can not.
+            log.error("folders_not_seen folder=%s error=%s", self._root, error.strerror)
+            return
+        for path in paths:
             try:
                 if await asyncio.to_thread(Folder.is_spool, path):
                     await self._adopt(path)
@@ -198,6 +233,7 @@ class Orphans:
     async def _drain_all(self, folder: Folder) -> None:
         segments = Segments(folder.path, self._segment_bytes)
         await asyncio.to_thread(segments.recover)
+        self._drain.known(segments)
         log.info("orphan_found folder=%s bytes=%d", folder.path.name, segments.bytes())
         await self._drain.empty(segments, _sealed)
         await self._sign_off(folder.ingest_id(""))

@@ -10,11 +10,13 @@ from pathlib import Path
 import aiohttp
 from aiohttp import http_parser
 
+from ingest.desk import ADMIN_CONNECTIONS, LINGERING
 from ingest.segments import Folder
 
 _PARSER_SINCE = (3, 14, 5)
-# Files that are not connections: the spool, Kafka's sockets, the listener, the libraries' own.
-_OTHER_FILES = 48
+# Files that are no player's connections: the spool, Kafka's sockets, the listeners, the libraries' own, and the
+# connections that are accepted beside those that are counted.
+_OTHER_FILES = 48 + LINGERING + ADMIN_CONNECTIONS
 _PR_SET_PDEATHSIG = 1
 _FOLDERS = 1024
 
@@ -33,11 +35,14 @@ def check_parser() -> None:
 
 
 def connections_allowed(wanted: int) -> int:
-    """Raise the limit of open files as far as allowed; return how many connections fit below it."""
+    """Raise the limit of open files as far as allowed; return how many connections fit below it.
+
+    Not only as far as needed: connections over the bound are accepted before they are refused.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + _OTHER_FILES
-    if soft < needed:
-        soft = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
+    most = max(soft, 2 * wanted + _OTHER_FILES) if hard == resource.RLIM_INFINITY else hard
+    if soft < most:
+        soft = most
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return max(1, min(wanted, soft - _OTHER_FILES))
 

@@ -85,7 +85,7 @@ _COUNTERS = {
     "records": "Records that Kafka acknowledged.",
     "opened": "Times the circuit to Kafka opened.",
     "spool_failures": "Writes or syncs of the spool that failed; nothing in them was answered 200.",
-    "spool_damaged": "Damaged places skipped in a spool.",
+    "spool_damaged": "Damaged places in a spool; what was answered 200 and lay there is lost.",
     "spool_repeated": "Frames with a sequence already seen, skipped in a spool.",
     "spool_cut_bytes": "Bytes of torn tails cut when a spool was opened.",
     "clock_jumps": "Steps of the wall clock by over a second.",

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException
 from ingest.address import Addresses, networks
 from ingest.answers import Page
 from ingest.config import Config
-from ingest.connection import Connection, Limits
+from ingest.connection import Connection
 from ingest.desk import Desk, Room
 from ingest.drain import Drain, Orphans
 from ingest.heartbeat import Heartbeat
@@ -26,6 +26,7 @@ from ingest.segments import Folder, Segments
 from ingest.sink import Sink
 from ingest.spool import Spool, SpoolRoom
 from ingest.tracing import Spans
+from ingest.waiting import Limits
 
 log = logging.getLogger("ingest")
 
@@ -125,11 +126,11 @@ class Process:
         config = self._config
         port = await self._listen(config.ingest_port, shared=config.ingest_processes > 1)
         if config.ingest_admin_port:
-            await self._listen(config.ingest_admin_port + number, shared=False)
+            await self._listen(config.ingest_admin_port + number, admin=True)
         self._ready = True
         return port
 
-    async def _listen(self, port: int, *, shared: bool) -> int:
+    async def _listen(self, port: int, *, shared: bool = False, admin: bool = False) -> int:
         config = self._config
         limits = Limits(
             config.ingest_line_bytes,
@@ -141,7 +142,7 @@ class Process:
         )
         try:
             server = await self._loop.create_server(
-                lambda: Connection(self._loop, self._desk, limits),
+                lambda: Connection(self._loop, self._desk, limits, admin=admin),
                 config.ingest_host,
                 port,
                 backlog=1024,
@@ -211,6 +212,7 @@ class Process:
             self._desk.tick(now - self._looked_around)
             self._looked_around = now
             self._look_at_clock(now)
+            self._spool.look_again()
             ledger = self.ledger
             self._look_at_kafka()
             ledger.opened = self._ladder.circuit.opened
@@ -245,7 +247,11 @@ class Process:
             wrong = await asyncio.to_thread(self._sink.look_at_topics, 3.0)
         except KafkaException as error:
             if first:
-                log.warning("kafka_away beacons go to the spool, last_error=%s", error.args[0].name())
+                # What its client has heard of Kafka says more than that it did not answer: which host, and why.
+                self._sink.poll()
+                said = self._sink.last_error
+                why = error.args[0].name() if said == "none" else said
+                log.warning("kafka_away beacons go to the spool, last_error=%s", why)
                 self.ledger.kafka_open = 1
         else:
             if wrong is not None:

@@ -29,16 +29,19 @@ class Segment:
         since: when its oldest frame was spooled, Unix milliseconds.
         bytes: how far it counts; what may lie behind that was never answered.
         beacons: in it.
+        damaged: places in it that are not readable, as far as they are counted already.
     """
 
     path: Path
     since: int
     bytes: int
     beacons: int
+    damaged: int = 0
 
 
 # What lies in a spool folder beside its files of frames.
-_OWN = ("id", "id.new", "lock")
+_OWN = ("id", "id.new", "lock", "trial")
+_TRIAL_BYTES = 64 * 1024
 
 
 class Folder:
@@ -65,7 +68,11 @@ class Folder:
     @staticmethod
     def claim(path: Path) -> Folder | None:
         """Return the folder, made if need be; None while another process owns it."""
+        missing = [one for one in (path, *path.parents) if not one.exists()]
         path.mkdir(parents=True, exist_ok=True)
+        for made in missing:
+            # A file's own sync does not make the names above it last.
+            sync_folder(made.parent)
         lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -128,19 +135,28 @@ class Segments:
         self.cut_bytes = 0
 
     def recover(self) -> None:
-        """Read what an earlier process left; cut the torn tail of its last write."""
-        for path in sorted(self._folder.glob("*.seg")):
+        """Read what an earlier process left; cut the torn tail of its last write.
+
+        Only the last file can end in a write that was never answered: a file is followed by another when all
+        in it is synced. Where an earlier one is torn, the disk has lost something.
+        """
+        paths = sorted(self._folder.glob("*.seg"))
+        for path in paths:
             data = path.read_bytes()
             reading = read_frames(data, self._sequence)
-            self.damaged += reading.damaged
+            damaged = reading.damaged
             self.repeated += reading.repeated
             if reading.end < len(data):
                 self._cut(path, reading.end, len(data))
+                damaged += path != paths[-1]
+            self.damaged += damaged
+            if damaged:
+                log.error("spool_damaged file=%s places=%d", path.name, damaged)
             if reading.frames:
                 self._sequence = reading.frames[-1].sequence
                 since = min(frame.time for frame in reading.frames)
                 beacons = sum(frame.beacons for frame in reading.frames)
-                self._segments.append(Segment(path, since, reading.end, beacons))
+                self._segments.append(Segment(path, since, reading.end, beacons, damaged))
             else:
                 path.unlink()
         sync_folder(self._folder)
@@ -222,10 +238,14 @@ class Segments:
 
     def delete(self, segment: Segment) -> None:
         """Delete a sealed file, all of which Kafka has."""
-        segment.path.unlink()
-        sync_folder(self._folder)
+        segment.path.unlink(missing_ok=True)
         with self._lock:
             self._segments.remove(segment)
+        try:
+            sync_folder(self._folder)
+        except OSError as error:
+            # After a power cut the file may be there again: its beacons would come twice, by the same ids.
+            log.error("spool_folder_not_synced folder=%s error=%s", self._folder.name, error.strerror)
 
     def since(self) -> int | None:
         """Return when the oldest frame was spooled, Unix milliseconds; None if there is none."""
@@ -236,6 +256,17 @@ class Segments:
         """Return the bytes in all files."""
         with self._lock:
             return sum(segment.bytes for segment in self._segments)
+
+    def trial(self) -> None:
+        """Write and sync something that is kept by nobody; raises OSError if the disk still fails."""
+        path = self._folder / "trial"
+        try:
+            with path.open("wb") as file:
+                file.write(bytes(_TRIAL_BYTES))
+                file.flush()
+                os.fdatasync(file.fileno())
+        finally:
+            path.unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
         """Return what is left on this disk."""

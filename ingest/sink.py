@@ -76,7 +76,9 @@ class Sink:
         return True
 
     def _heard(self, error: KafkaError) -> None:
-        self.last_error = error.name()
+        # That all brokers are down follows what is wrong with each, and says nothing of it.
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or self.last_error == "none":
+            self.last_error = f"{error.name()}: {error.str()}"
 
     def _note(self, error: KafkaError) -> None:
         self._heard(error)

@@ -62,6 +62,8 @@ class Spool:
         self._failures = 0
         self._rest_until = 0.0
         self._disk_full = False
+        self._look_at = 0.0
+        self._looking: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -127,6 +129,36 @@ class Spool:
             self._idle.set()
         for offered in group:
             offered.done(error is None)
+
+    def look_again(self) -> None:
+        """While the disk is full or fails, try it now and then; to be called again and again.
+
+        Whoever is not ready is sent nothing, so no write would ever find out that the disk is well again.
+        """
+        now = self._loop.time()
+        tried = self._looking is not None and not self._looking.done()
+        if (
+            not (self._disk_full or self._failures > 1)
+            or self._writing
+            or tried
+            or now < max(self._look_at, self._rest_until)
+        ):
+            return
+        self._look_at = now + _REST_SECONDS
+        self._looking = self._loop.run_in_executor(self._thread, self._try)
+        self._looking.add_done_callback(self._tried)
+
+    def _try(self) -> None:
+        if self._segments.free_bytes() < self._room.free_bytes:
+            raise NotOnDisk("the disk is still full")
+        if self._failures > 1:
+            self._segments.trial()
+
+    def _tried(self, tried: asyncio.Future[None]) -> None:
+        if not tried.cancelled() and tried.exception() is None:
+            self._disk_full = False
+            self._failures = 0
+            log.info("spool_works_again")
 
     def has_room(self) -> bool:
         """Tell whether the spool can be relied on: it works, and a tenth of it is free."""

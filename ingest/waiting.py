@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
 
 from ingest.answers import Keep, Refused
+
+
+def keep_after(request: RawRequestMessage) -> Keep | None:
+    """Return what becomes of the connection after the answer; None if its version of HTTP is not spoken here."""
+    if request.version == HttpVersion11:
+        return Keep.CLOSE if request.should_close or request.upgrade else Keep.OPEN
+    if request.version == HttpVersion10:
+        return Keep.CLOSE if request.should_close else Keep.OPEN_10
+    return None
+
+
+def head_bytes(request: RawRequestMessage) -> int:
+    """Return the size of its headers."""
+    return sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection may take, in bytes and seconds."""
+
+    line_bytes: int
+    header_bytes: int
+    body_bytes: int
+    header_seconds: float
+    body_seconds: float
+    idle_seconds: float
+
+
+class Place(Enum):
+    """What there is for one more connection."""
+
+    FREE = "it is served"
+    TAKEN = "it is told that there is none"
+    NONE = "it is closed at once, because even those who are being told so are too many"
 
 
 class Answering(Protocol):
@@ -15,10 +51,12 @@ class Answering(Protocol):
     Attributes:
         peer: address of the other end.
         deadline: loop time at which it is late.
+        admin: it came in by the port for operators.
     """
 
     peer: str
     deadline: float
+    admin: bool
 
     def answer(self, waiting: Waiting, answer: bytes) -> None:
         """Send an answer, as soon as those before it are sent."""
@@ -73,7 +111,7 @@ class Desk(Protocol):
     def refuse_unread(self, reason: Refused) -> None:
         """Count a request that was refused before it was whole."""
 
-    def opened(self, connection: Answering) -> bool:
+    def opened(self, connection: Answering) -> Place:
         """Tell whether there is room for one more connection."""
 
     def closed(self, connection: Answering) -> None:

@@ -41,3 +41,12 @@ def test_the_whole_address_is_kept_only_if_asked_for() -> None:
 def test_a_list_that_is_none_is_refused(listed: str) -> None:
     with pytest.raises(ValueError, match=re.escape(listed.partition("/")[0])):
         networks(listed)
+
+
+def test_a_long_header_is_read_and_not_remembered() -> None:
+    addresses = Addresses(TRUSTED, full=False)
+    for number in range(50):
+        long = b"1.1.1.1, " * 3000 + b"198.51.100.%d" % number
+        assert addresses.of("10.1.2.3", long) == "198.51.100.0"
+    addresses.of("10.1.2.3", b"198.51.100.1")
+    assert addresses._read.cache_info().currsize == 1

@@ -12,14 +12,16 @@ from ingest.machine import connections_allowed
 @pytest.mark.parametrize(
     ("soft", "hard", "wanted", "allowed", "raised_to"),
     [
-        (1024, 4096, 100, 100, None),
-        (1024, 4096, 2000, 2000, 2048),
-        (1024, 4096, 10000, 4048, 4096),
-        (64, 64, 10000, 16, 64),
-        (1024, resource.RLIM_INFINITY, 10000, 10000, 10048),
+        (4096, 4096, 100, 100, None),
+        (1024, 4096, 100, 100, 4096),
+        (1024, 4096, 10000, 4016, 4096),
+        (96, 96, 10000, 16, None),
+        (64, 64, 10000, 1, None),
+        (1024, resource.RLIM_INFINITY, 10000, 10000, 20080),
+        (1 << 20, resource.RLIM_INFINITY, 10000, 10000, None),
     ],
 )
-def test_the_limit_is_raised_as_far_as_needed_and_allowed_and_never_lowered(
+def test_the_limit_is_raised_as_far_as_allowed_and_never_lowered(
     monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, wanted: int, allowed: int, raised_to: int | None
 ) -> None:
     raised: list[tuple[int, int]] = []

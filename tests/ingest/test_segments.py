@@ -184,3 +184,42 @@ def test_a_removed_folder_is_gone_with_all_in_it(tmp_path: Path) -> None:
     owner.ingest_id("")
     owner.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_torn_file_that_others_follow_is_damaged_and_a_torn_last_one_is_not(tmp_path: Path) -> None:
+    segments = opened(tmp_path, 100)
+    for n in range(1, 4):
+        segments.append([(n, 0, 1, b"%d" % n * 60)])
+    first, second, last = sorted(tmp_path.glob("*.seg"))
+    first.write_bytes(first.read_bytes()[:-1])
+    second.write_bytes(bytes(second.stat().st_size))
+    last.write_bytes(last.read_bytes()[:-1])
+    cut = sum(path.stat().st_size for path in (first, second, last))
+    again = opened(tmp_path, 100)
+    assert (again.damaged, again.cut_bytes, again.oldest()) == (2, cut, None)
+
+
+def test_a_file_whose_deletion_could_not_be_synced_is_off_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    segments = opened(tmp_path)
+    segments.append([pack(1)])
+    segment = segments.oldest()
+    assert segment is not None
+    segments.seal(segment)
+    FailingDisk(monkeypatch, "fsync", 1, errno.EIO)
+    segments.delete(segment)
+    assert (segments.oldest(), segments.since(), list(tmp_path.glob("*.seg"))) == (None, None, [])
+    assert "spool_folder_not_synced" in caplog.text
+
+
+def test_every_folder_that_is_made_is_synced_into_the_one_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("ingest.segments.sync_folder", synced.append)
+    Folder.claim(tmp_path / "data" / "spool" / "ingest.0")
+    assert set(synced) == {tmp_path, tmp_path / "data", tmp_path / "data" / "spool"}
+    synced.clear()
+    Folder.claim(tmp_path / "data" / "spool" / "ingest.1")
+    assert synced == [tmp_path / "data" / "spool"]
