@@ -24,10 +24,6 @@ from pipeline.windows import Cells, Counts, Row, RowId, checksum_of, fold, merge
 
 log = logging.getLogger(__name__)
 
-# Tombstones per checkpoint, or twice its rows if that is more: retention never holds a checkpoint up for long, and is
-# never slower than rows come.
-MOST_EXPIRED = 2_000
-
 
 class Gap(Exception):
     """Records are missing before the one offered: read again from `offset`."""
@@ -280,21 +276,8 @@ class Partition:
             added=pending.ledger,
             topic=topic,
         )
-        return Batch(rows, self._expired(len(rows)), marks, sessions, pending.dead, position), places
-
-    def _expired(self, written: int) -> list[bytes]:
-        """Return the keys of rows to take away beside so many written ones.
-
-        Coarse windows first, which have few: each window has its share, and what one leaves is for the finer ones.
-        """
-        expired: list[bytes] = []
-        most, windows = max(MOST_EXPIRED, 2 * written), self._rules.shape.windows
-        for left, window in zip(range(len(windows), 0, -1), reversed(windows), strict=True):
-            before = int(self._now_s) - window.seconds - window.keep_seconds
-            if before > 0:
-                share = -(-(most - len(expired)) // left)
-                expired += self._store.oldest_rows(window.seconds, before, share)
-        return expired
+        expired = self._rows.expired(len(rows), self._now_s)
+        return Batch(rows, expired, marks, sessions, pending.dead, position), places
 
     def written(self, batch: Batch) -> None:
         """Take notice that the prepared checkpoint is in Kafka and in the store."""

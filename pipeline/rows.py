@@ -27,6 +27,10 @@ from pipeline.windows import (
     row_key,
 )
 
+# Tombstones per checkpoint, or twice its rows if that is more: retention never holds a checkpoint up for long, and is
+# never slower than rows come.
+MOST_EXPIRED = 2_000
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -153,6 +157,20 @@ class Rows:
         row_ids = list(row_ids)
         self._load(row_ids)
         return {row_id: self._rows[row_id] for row_id in row_ids if row_id in self._rows}
+
+    def expired(self, written: int, now_s: float) -> list[bytes]:
+        """Return the keys of rows to take away beside so many written ones, at the line's own time (Unix seconds).
+
+        Coarse windows first, which have few: each window has its share, and what one leaves is for the finer ones.
+        """
+        found: list[bytes] = []
+        most, windows = max(MOST_EXPIRED, 2 * written), self._shape.windows
+        for left, window in zip(range(len(windows), 0, -1), reversed(windows), strict=True):
+            before = int(now_s) - window.seconds - window.keep_seconds
+            if before > 0:
+                share = -(-(most - len(found)) // left)
+                found += self._store.oldest_rows(window.seconds, before, share)
+        return found
 
     def forget(self, now_s: float) -> None:
         """Give memory back; call it only when every touched row is in the store."""

@@ -101,7 +101,7 @@ def _by_window(batch: Batch) -> Counter[str]:
 
 
 def test_a_retention_backlog_is_worked_off_in_bounded_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.partition.MOST_EXPIRED", 15)
+    monkeypatch.setattr("pipeline.rows.MOST_EXPIRED", 15)
     log = [[Sent(index=n, entry=f"e{n}") for n in range(39)]]
     left = []
     for life, _ in _expires(log, 7 * 3600):
@@ -110,7 +110,7 @@ def test_a_retention_backlog_is_worked_off_in_bounded_steps(monkeypatch: pytest.
 
 
 def test_each_window_has_its_share_of_what_expires_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.partition.MOST_EXPIRED", 15)
+    monkeypatch.setattr("pipeline.rows.MOST_EXPIRED", 15)
     log = [[Sent(index=n, entry=f"e{n}") for n in range(19)]]
     found = [_by_window(batch) for _, batch in _expires(log, 500 * 86_400)]
     assert found[:4] == [{"10s": 5, "1m": 5, "1h": 5}] * 4
@@ -119,7 +119,7 @@ def test_each_window_has_its_share_of_what_expires_at_once(monkeypatch: pytest.M
 
 def test_rows_expire_twice_as_fast_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     #  a beacon later: 6 rows are written, in partner and entry of three windows
-    monkeypatch.setattr("pipeline.partition.MOST_EXPIRED", 1)
+    monkeypatch.setattr("pipeline.rows.MOST_EXPIRED", 1)
     log = [[Sent(index=n, entry=f"e{n}") for n in range(39)]]
     assert [len(batch.expired) for _, batch in _expires(log, 7 * 3600)] == [12, 12, 12, 4, 0]
 
