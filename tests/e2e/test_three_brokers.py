@@ -25,8 +25,9 @@ RATE = 300
 SECONDS = 25
 KILL_AFTER = 4
 # Its leaders move when the controller misses it (9 s), a worker's session may go with it, and three brokers share two
-# cores with the line.
-COUNTS_WITHIN = 60
+# cores with the line. Where it was the controller, the two others were seen to answer nobody for 30 s, and then to keep
+# whoever opens a partition waiting for 13 to 25 s: how soon it goes on is Kafka's to say, that it does so exactly ours.
+COUNTS_WITHIN = 180
 
 
 @pytest.fixture
