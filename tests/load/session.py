@@ -16,7 +16,6 @@ from tests.load.table import Row
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
 PARTITIONS = 4
-MOST_RUNS = 99
 
 
 @dataclass(slots=True)
@@ -74,10 +73,10 @@ class Session:
     def add(self, row: Row) -> None:
         self.rows.append(row)
 
-    def alternate(self, contenders: dict[str, Callable[[], Run]], most: int = MOST_RUNS) -> dict[str, Run]:
-        """Run all contenders in turn, `runs` times but `most` at most; return the median of each."""
+    def alternate(self, contenders: dict[str, Callable[[], Run]], most: int | None = None) -> dict[str, Run]:
+        """Run all contenders in turn, `runs` times, or `most` if that is fewer; return the median of each."""
         taken: dict[str, list[Run]] = {name: [] for name in contenders}
-        runs = min(self.runs, most)
+        runs = min(self.runs, most or self.runs)
         for turn in range(runs):
             for name, contend in contenders.items():
                 run = contend()
