@@ -26,9 +26,9 @@ stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\\n"
 begin = "import os, signal, sys\\n"
 # Ready only once it knows what to do when it is told to stop: SIGTERM waits until it is asked for. (With a handler
 # and `pause`, one that came between the mark and the pause was handled by nobody: 1 of 100 starts on a busy machine.)
-obedient = "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\\n"
+obedient = "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\\n"
 mark = "open(sys.argv[1] + '.' + str(os.getpid()), 'w')\\n"
-wait = "signal.sigwait({signal.SIGTERM})\\nopen(sys.argv[1] + '.stopped', 'w')"
+wait = "signal.sigwait([signal.SIGTERM])\\nopen(sys.argv[1] + '.stopped', 'w')"
 
 
 def toy(name, script, stop_seconds=5.0):

@@ -29,7 +29,7 @@ while True:
 
 # In the command's place: it is in the middle of waiting for its crew.
 COMMAND = """
-import os, signal, sys, time
+import os, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
 sys.path.insert(0, os.getcwd())
@@ -38,7 +38,7 @@ sys.executable = sys.argv[1]
 signal.alarm(60)
 with crew(SimpleNamespace(line=SimpleNamespace(data_dir=Path(sys.argv[2]))), "v2-", 1):
     while True:
-        time.sleep(0.1)
+        signal.sigtimedwait([], 0.1)
 """
 
 
