@@ -45,7 +45,7 @@ async def serve(config: Config, spans: Spans) -> None:
     except OSError as error:
         raise CannotStart(f"spool folder {folder.path} can not be read: {error}") from error
     process = Process(config, folder, segments, Sink(config), spans)
-    port = await process.start(int(os.environ.get(CHILD_VARIABLE, "0")))
+    port = await process.start(int(os.environ.get(CHILD_VARIABLE, "0").split()[0]))
     log.info("started name=%s address=http://%s:%d folder=%s", process.name, config.ingest_host, port, folder.path)
     await stopped.wait()
     await process.stop()
@@ -85,7 +85,7 @@ def main() -> int:
         if config.ingest_processes > 1 and CHILD_VARIABLE not in os.environ:
             return supervisor.run(config)
         if CHILD_VARIABLE in os.environ:
-            end_with_parent()
+            end_with_parent(int(os.environ[CHILD_VARIABLE].split()[1]))
         spans = spans_for("playback-ingest", os.environ)
         try:
             uvloop.run(serve(config, spans))

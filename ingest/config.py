@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.address import networks
 
-# Set by the parent for its children only (supervisor.py).
+# Set by the parent for its children only (supervisor.py): the number of the child, and the process id of the parent.
 CHILD_VARIABLE = "INGEST_CHILD"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import signal
 from pathlib import Path
@@ -47,9 +48,15 @@ def connections_allowed(wanted: int) -> int:
     return max(1, min(wanted, soft - _OTHER_FILES))
 
 
-def end_with_parent() -> None:
-    """Have the kernel stop this process when its parent dies, so that no child is left on the port."""
+def end_with_parent(parent: int) -> None:
+    """Have the kernel stop this process when its parent dies, so that no child is left on the port.
+
+    Raises:
+        CannotStart: it died before.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise CannotStart("the process that started this one has ended")
 
 
 def claim_folder(root: Path, name: str) -> Folder:

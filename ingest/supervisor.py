@@ -60,7 +60,9 @@ def _check_port(config: Config) -> None:
 
 
 def _start(number: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "ingest"], env={**os.environ, CHILD_VARIABLE: str(number)})
+    return subprocess.Popen(
+        [sys.executable, "-m", "ingest"], env={**os.environ, CHILD_VARIABLE: f"{number} {os.getpid()}"}
+    )
 
 
 def _stop(children: list[subprocess.Popen[bytes]], config: Config) -> int:

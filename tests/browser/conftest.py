@@ -17,7 +17,7 @@ import pytest
 from playwright.async_api import Page, async_playwright, expect
 
 from deploy.local import kafka, page
-from tests.e2e.conftest import broker  # noqa: F401
+from tests.e2e.broker import Broker
 from tests.e2e.line import Line
 from tests.e2e.wait import until
 
@@ -35,7 +35,7 @@ QUIET = (
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
 PARTNER = "4242"
 # Playwright's 5 s are little where a browser, a line and its Kafka share two cores.
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=60_000)
 _numbers = itertools.count(1)
 _sessions = itertools.count(1)
 
@@ -69,13 +69,13 @@ def make_key(file: str, *whose: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def shown(broker: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:  # noqa: F811
+def shown(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """Start a line with a key file; everything lives as long as the tests of one file."""
     folder = tmp_path_factory.mktemp("browser")
     key = make_key(str(folder / "keys.json"), "--partner", PARTNER)
     kafka.fetch()
     settings = {"REPORT_KEYS": str(folder / "keys.json"), "REPORT_ASSETS": str(page.unpack_assets())}
-    line = Line(broker.bootstrap, f"browser{next(_numbers)}-", folder / "line", **settings)  # type: ignore[attr-defined]
+    line = Line(broker.bootstrap, f"browser{next(_numbers)}-", folder / "line", **settings)
     try:
         asyncio.run(line.start(workers=1))
         yield Shown(line, key)

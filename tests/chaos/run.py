@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import time
 from collections import Counter
@@ -17,7 +16,7 @@ from tests.chaos.faults.fault import Fault
 from tests.chaos.sending import Journal, Sender
 from tests.chaos.stage import OPERATOR, PLAIN, PORTS, Stage
 from tests.chaos.topics import read_beacons, read_windows
-from tests.chaos.watch import NoAnswer, Reader, Watch
+from tests.chaos.watch import NoAnswer, Reader, Watch, settled
 from tests.e2e.sender import Outcome
 from tests.e2e.traffic import Request, traffic
 
@@ -173,15 +172,7 @@ class Run:
     async def _drain(self, reader: Reader) -> float:
         last = self._result.journal.acked[-1][0] if self._result.journal.acked else 0
         took = await reader.counted(last, HEAL_SECONDS)
-        # What was cut may come late: out of a spool, or out of a producer that still tries.
-        ends = itertools.count()
-        stored = -1
-        for _ in ends:
-            beacons = await asyncio.to_thread(read_beacons, f"127.0.0.1:{PLAIN}", f"{self._stage.line.prefix}beacons")
-            if len(beacons.stored) == stored:
-                return took
-            stored = len(beacons.stored)
-            await reader.counted(int(time.time() * 1000), HEAL_SECONDS)
+        await settled(reader, f"127.0.0.1:{PLAIN}", f"{self._stage.line.prefix}beacons", HEAL_SECONDS)
         return took
 
     async def _judge(self, reader: Reader, watch: Watch) -> None:
@@ -189,7 +180,7 @@ class Run:
         bootstrap = f"127.0.0.1:{PLAIN}"
         beacons = await asyncio.to_thread(read_beacons, bootstrap, f"{prefix}beacons")
         windows = await asyncio.to_thread(read_windows, bootstrap, f"{prefix}windows")
-        report = await reader.table()
+        report = await reader.whole_table()
         result.verdict = judge(result.journal.outcomes, beacons, windows, report)
         result.verdict.findings += watch.findings
         result.stored, result.rows = len(beacons.stored), len(report)

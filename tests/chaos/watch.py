@@ -13,6 +13,7 @@ import aiohttp
 
 from tests.chaos.checks import claimed_too_early, shrunk
 from tests.chaos.sending import Journal
+from tests.chaos.topics import Beacons, read_beacons
 from tests.e2e.table import METRICS, WINDOW_SECONDS, Table
 from tests.e2e.wait import until
 
@@ -62,6 +63,20 @@ class Reader:
                 rows |= rows_of(window, await self.ask(window, by, since))
         return rows
 
+    async def whole_table(self) -> Table:
+        """Return every row, asked until the report answers: nothing is hurt any more, but the machine may be busy."""
+        rows: Table = {}
+
+        async def has_answered() -> bool:
+            try:
+                rows.update(await self.table())
+            except NoAnswer:
+                return False
+            return True
+
+        await until(has_answered, 120, "the report gives every row")
+        return rows
+
     async def counted(self, moment_ms: int, seconds: float) -> float:
         """Wait until everything answered 200 before this moment is counted; return how long that took."""
 
@@ -87,6 +102,20 @@ def rows_of(window: str, answer: dict[str, Any]) -> Table:
         metrics = {name: round(row[name] * 1000) if name == "bufferTime" else row[name] for name in METRICS}
         rows[window, row["time"], row["partnerId"], row.get("entryId")] = metrics
     return rows
+
+
+async def settled(reader: Reader, bootstrap: str, topic: str, seconds: float) -> Beacons:
+    """Return what topic beacons holds once nothing more comes and all of it is counted, each within so many seconds.
+
+    What was cut off may come late: out of a spool, or out of a producer that still tries.
+    """
+    stored = -1
+    while True:
+        beacons = await asyncio.to_thread(read_beacons, bootstrap, topic)
+        if len(beacons.stored) == stored:
+            return beacons
+        stored = len(beacons.stored)
+        await reader.counted(int(time.time() * 1000), seconds)
 
 
 @dataclass(slots=True)

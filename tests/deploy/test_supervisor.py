@@ -92,7 +92,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Toy]]:
 def alive(pid: int) -> bool:
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
+        # Gone before it was opened, or before it was read.
         return False
 
 

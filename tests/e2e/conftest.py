@@ -1,8 +1,7 @@
-"""One broker for all tests here; every test has its own line on it."""
+"""Every test has a line of its own on the broker of tests/conftest.py."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,16 +13,6 @@ from tests.e2e.line import Line
 from tests.pipeline.life import folder
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    node = Broker(tmp_path_factory.mktemp("kafka"))
-    try:
-        asyncio.run(node.start())
-        yield node
-    finally:
-        node.kill()
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from tests.chaos.checks import Verdict, judge
 from tests.chaos.clocked import write_clock
 from tests.chaos.sending import Journal, Sender
 from tests.chaos.stage import ClockedLine
-from tests.chaos.topics import read_beacons, read_windows
-from tests.chaos.watch import Reader, Watch
+from tests.chaos.topics import read_windows
+from tests.chaos.watch import Reader, Watch, settled
 from tests.e2e.broker import Broker
 from tests.e2e.traffic import traffic
 from tests.e2e.wait import until
@@ -58,14 +58,16 @@ async def test_clocks_that_jump_lose_and_double_nothing(clocked: ClockedLine) ->
             for seconds in (HOUR, 0, -HOUR, 0):
                 write_clock(clocked.clock(name), seconds)
                 metered += name == "ingest"
+                # It looks four times a second: two changes between two looks would be one.
+                await until(lambda seen=metered: jumps(clocked.ingest_url) == seen, 60, "ingest sees the jump")
                 sent = journal.sent
                 await until(lambda sent=sent: journal.sent >= sent + BEACONS_A_STEP, 60, "beacons come")
         sending.cancel()
         await reader.counted(journal.acked[-1][0], 90)
         watching.cancel()
-    beacons = read_beacons(clocked.bootstrap, f"{clocked.prefix}beacons")
+    beacons = await settled(reader, clocked.bootstrap, f"{clocked.prefix}beacons", 90)
     windows = read_windows(clocked.bootstrap, f"{clocked.prefix}windows")
-    verdict = judge(journal.outcomes, beacons, windows, await reader.table())
+    verdict = judge(journal.outcomes, beacons, windows, await reader.whole_table())
     hours = {beacon.time // 1000 // HOUR for beacon in beacons.stored}
     print(f"{journal.sent} beacons sent, {metered} jumps of ingest, {watch.reads} reads; {verdict}")
     assert verdict == Verdict(0, 0, [])

@@ -51,7 +51,7 @@ async def test_every_panel_is_answered_with_its_columns(line: Line) -> None:
         for beacon in (PLAY, VIEW):
             async with session.get(f"{line.ingest_url}/api_v3/index.php?{beacon}") as answer:
                 assert answer.status == 200
-        await Reader(line.report_url).counted(time.time_ns() // 1_000_000, 30)
+        await Reader(line.report_url).counted(time.time_ns() // 1_000_000, 60)
         asked = list(questions())
         for title, question in asked:
             options = question["url_options"]

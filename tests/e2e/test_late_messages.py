@@ -21,8 +21,8 @@ from tests.chaos.checks import Verdict, judge
 from tests.chaos.proxy import Api, Hold, Proxy
 from tests.chaos.sending import Journal, Sender
 from tests.chaos.stage import ProxiedBroker
-from tests.chaos.topics import read_beacons, read_windows
-from tests.chaos.watch import Reader
+from tests.chaos.topics import read_windows
+from tests.chaos.watch import Reader, settled
 from tests.e2e.line import Line, Process
 from tests.e2e.traffic import traffic
 from tests.e2e.wait import until
@@ -113,9 +113,9 @@ async def run_late(line: LateLine, proxy: Proxy, late: list[list[Hold]], guarded
             proxy.holds.clear()
         sending.cancel()
     await reader.counted(journal.acked[-1][0], 120)
-    beacons = read_beacons(line.bootstrap, f"{line.prefix}beacons")
+    beacons = await settled(reader, line.bootstrap, f"{line.prefix}beacons", 120)
     windows = read_windows(line.bootstrap, f"{line.prefix}windows")
-    verdict = judge(journal.outcomes, beacons, windows, await reader.table())
+    verdict = judge(journal.outcomes, beacons, windows, await reader.whole_table())
     refused = line.processes["worker"].log.read_text().count(f"checkpoint not delivered: Broker: {REFUSED}")
     print(
         f"guard {'on' if guarded else 'off'}: {journal.sent} beacons sent, {sum(map(len, late))} messages late, "

@@ -51,7 +51,7 @@ async def test_the_players_table_is_the_report_s(line: Line, tmp_path: Path) -> 
         for partner, entry, plays, views, buffer, _, unanswered in ROW.findall(output.read_text())
         if unanswered == "0"
     }
-    await reader.counted(time.time_ns() // 1_000_000, 30)
+    await reader.counted(time.time_ns() // 1_000_000, 60)
     async with aiohttp.ClientSession() as session:
         answer = await reader.ask(session, window="10s", by="entry", metrics="plays,views,bufferTime")
     found = {

@@ -100,7 +100,7 @@ async def test_recorded_players_are_counted_exactly(line: Line, order: Any) -> N
     statuses = await replay(requests, line.ingest_port)
 
     assert {status for status in statuses if status != 204} == {200}
-    await reader.counted(time.time_ns() // 1_000_000, 20)
+    await reader.counted(time.time_ns() // 1_000_000, 60)
     async with aiohttp.ClientSession() as session:
         answer = await reader.ask(session, window="1h", by="entry", metrics="plays,views,bufferTime")
     found = {

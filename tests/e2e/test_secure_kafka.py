@@ -40,7 +40,7 @@ async def test_a_beacon_is_counted_through_tls_with(cluster: SecureCluster, door
                 assert answer.status == 200
             acked_ms = time.time_ns() // 1_000_000
             reader = Reader(line.report_url)
-            await reader.counted(acked_ms, 30)
+            await reader.counted(acked_ms, 60)
             found = await reader.ask(session, window="1h", by="partner,entry", metrics="plays,views")
             cell = {"partnerId": "4242", "window": "1h", "start": str(acked_ms // 3_600_000 * 3600), "metric": "plays"}
             async with session.get(f"{line.report_url}/v1/events", params=cell) as answer:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.e2e.reading import Reader, Watch, differences, stage_losses
@@ -61,7 +62,7 @@ class Disk:
 
 def in_sync(admin: AdminClient, topic: str) -> dict[int, tuple[int, set[int]]]:
     """Return leader and replicas in sync of each partition."""
-    found = admin.list_topics(topic, timeout=10).topics[topic]
+    found = admin.list_topics(topic, timeout=30).topics[topic]
     return {number: (place.leader, set(place.isrs)) for number, place in found.partitions.items()}
 
 
@@ -79,7 +80,11 @@ def stored(cluster: SecureCluster, topic: str) -> list[Stored]:
 
 
 def _has_all(admin: AdminClient, topic: str) -> bool:
-    return all(found == {1, 2, 3} for _, found in in_sync(admin, topic).values())
+    try:
+        return all(found == {1, 2, 3} for _, found in in_sync(admin, topic).values())
+    except KafkaException:
+        # Nobody answers yet: asked again, up to the bound of who waits.
+        return False
 
 
 @pytest.fixture
@@ -115,7 +120,7 @@ async def test_a_broker_is_killed_and_comes_back_and_every_row_is_exact(
 
 async def _killed_and_back(cluster: SecureCluster, line: SecureLine) -> None:
     topic, admin = f"{line.prefix}beacons", AdminClient(cluster.as_admin() | {"log_level": "0"})
-    assert await asyncio.to_thread(_has_all, admin, topic)
+    await until(lambda: asyncio.to_thread(_has_all, admin, topic), 120, "all brokers are in sync", every=1)
     leader = (await asyncio.to_thread(in_sync, admin, topic))[0][0]
     broker = cluster.children[leader - 1]
     journal, reader = Journal(), Reader(line.report_url)
@@ -130,7 +135,7 @@ async def _killed_and_back(cluster: SecureCluster, line: SecureLine) -> None:
         without = await reader.counted(killed, COUNTS_WITHIN)
         moved = await asyncio.to_thread(in_sync, admin, topic)
         broker.start()
-        back = await until(lambda: asyncio.to_thread(_has_all, admin, topic), 120, "the broker is in sync", every=1)
+        back = await until(lambda: asyncio.to_thread(_has_all, admin, topic), 300, "the broker is in sync", every=1)
         await sending
         await reader.counted(journal.last_acked_ms, COUNTS_WITHIN)
         watching.cancel()

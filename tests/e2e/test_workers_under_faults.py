@@ -25,7 +25,7 @@ from tests.e2e.reading import Reader, Watch, differences, stage_losses
 from tests.e2e.sender import Journal, Outcome, Sender
 from tests.e2e.table import Table, counted, rows_of, splits_of, stored_beacons
 from tests.e2e.traffic import promised, traffic
-from tests.e2e.wait import until
+from tests.e2e.wait import Stalls, until
 
 pytestmark = pytest.mark.e2e
 
@@ -140,13 +140,16 @@ async def test_every_row_is_exact_while_workers_die_freeze_join_and_leave(line: 
         journal.note(request, Outcome.ACKED, "spooled", 0.0)
 
     can = await Sender(line.ingest_port, journal).send(traffic(SEED + 2000, BURST, 0), 1e9)
+    stalls = Stalls()
     async with asyncio.TaskGroup() as group:
+        stalling = group.create_task(stalls.run())
         watching = group.create_task(watch.run())
         hurting = group.create_task(faults.run(SECONDS))
         rate = await Sender(line.ingest_port, journal).send(requests, RATE * (1 + RESENT))
         await hurting
         behind = await reader.counted(journal.last_acked_ms, 90)
         watching.cancel()
+        stalling.cancel()
 
     stored = stored_beacons(line.bootstrap, f"{line.prefix}beacons")
     found = await reader.table()
@@ -167,7 +170,8 @@ async def test_every_row_is_exact_while_workers_die_freeze_join_and_leave(line: 
     assert watch.shrunk == []
     assert set(journal.outcomes.values()) == {Outcome.ACKED}
     assert promised_and_found(found) == []
-    assert rate > 0.9 * min(RATE * (1 + RESENT), LEFT * can)
+    planned = len(requests) / (0.9 * min(RATE * (1 + RESENT), LEFT * can))
+    assert len(requests) / rate < planned + stalls.seconds
     assert faults.done["killed"] >= SECONDS // 9
     assert faults.done["wiped"]
     assert faults.done["frozen"]

@@ -20,7 +20,8 @@ ROOM = 1 << 30
 def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """Give ingest a disk in memory where there is room: on one that others write to, a sync takes as long as theirs."""
     with folder() as in_memory:
-        is_for_ingest = request.path.name.startswith("test_ingest_") and shutil.disk_usage(in_memory).free >= ROOM
+        has_spool = request.path.name.startswith(("test_ingest_", "test_traced"))
+        is_for_ingest = has_spool and shutil.disk_usage(in_memory).free >= ROOM
         yield in_memory if is_for_ingest else tmp_path
 
 

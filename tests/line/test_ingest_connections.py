@@ -102,7 +102,7 @@ async def test_a_connection_stays_open_as_its_client_wants(
 
 async def test_the_stop_answers_what_was_read_and_refuses_what_comes_after(tmp_path: Path) -> None:
     kafka = FakeKafka()
-    async with ingest_line(tmp_path, kafka) as line:
+    async with ingest_line(tmp_path, kafka, ingest_kafka_ms=5000, ingest_answer_ms=9000) as line:
         idle, _ = await line.connect()
         reader, writer = await line.connect()
         kafka.mood = Mood.SILENT

@@ -43,7 +43,10 @@ async def test_connections_of_operators_are_counted_for_themselves_and_bounded(t
         await admin.close_clients()
 
 
-async def test_of_those_over_the_bound_only_some_are_told_so_and_the_rest_are_closed_at_once(tmp_path: Path) -> None:
+async def test_of_those_over_the_bound_only_some_are_told_so_and_the_rest_are_closed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.connection._LINGER_SECONDS", 30.0)
     async with ingest_line(tmp_path, ingest_connections=5) as line:
         for _ in range(5):
             await line.connect()

@@ -58,14 +58,15 @@ async def test_who_is_slow_is_closed_without_an_answer(tmp_path: Path, begin: by
 
 
 async def test_an_idle_connection_is_closed_after_its_time_and_not_before(tmp_path: Path) -> None:
-    async with ingest_line(tmp_path, ingest_idle_seconds=0.5) as line:
+    async with ingest_line(tmp_path, ingest_idle_seconds=3) as line:
         reader, writer = await line.connect()
         for _ in range(3):
+            start = time.monotonic()
             writer.write(GET)
             assert (await read_answer(reader)).status == 200
-        start = time.monotonic()
         assert await ends(reader)
-        assert time.monotonic() - start > 0.4
+        # Its clock ticks four times a second.
+        assert time.monotonic() - start > 2
 
 
 async def test_headers_beyond_the_bound_are_refused(tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ async def test_bytes_drawn_from_all_cases_leave_no_trace(tmp_path: Path, caplog:
     """
     draw = random.Random(int(os.environ.get("SEED", "4")))
     sources = [request for case in CASES for request in case.requests if len(request) < 5000]
-    async with ingest_line(tmp_path, ingest_header_seconds=0.5, ingest_body_seconds=0.5) as line:
+    async with ingest_line(tmp_path, ingest_header_seconds=2, ingest_body_seconds=2) as line:
         for _ in range(int(os.environ.get("FUZZ_INPUTS", "1000")) // 25):
             raw = [mutated(draw, sources) for _ in range(25)]
             for answer in await asyncio.gather(*(exchanged(line, one) for one in raw)):

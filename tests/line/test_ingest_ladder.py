@@ -41,7 +41,7 @@ def break_disk(monkeypatch: pytest.MonkeyPatch, error: int = errno.EIO) -> None:
 async def test_with_kafka_away_at_the_start_beacons_are_kept_and_come_to_kafka_later(tmp_path: Path) -> None:
     kafka = FakeKafka()
     kafka.away = True
-    async with ingest_line(tmp_path, kafka) as line:
+    async with ingest_line(tmp_path, kafka, ingest_answer_ms=9000) as line:
         assert (await line.get("/ready")).status == 200
         assert statuses(await sent(line, 1, 30)) == {200}
         times = [time.time() * 1000]
@@ -57,7 +57,8 @@ async def test_a_record_that_kafka_keeps_waiting_is_answered_from_the_spool_in_t
     kafka = FakeKafka()
     async with ingest_line(tmp_path, kafka, **FAST) as line:
         await until(lambda: bool(kafka.beats))
-        kafka.mood = Mood.SILENT
+        # Heartbeats are not what is held here.
+        kafka.mood, kafka.beat_mood = Mood.SILENT, Mood.TAKES
         start = time.monotonic()
         assert statuses(await sent(line, 1, 5)) == {200}
         assert time.monotonic() - start < 5, "waited for Kafka as long as an answer may take"
@@ -96,7 +97,7 @@ async def test_a_record_that_kafka_gives_up_goes_to_the_spool_at_once(tmp_path: 
 
 async def test_a_producer_that_is_full_sends_beacons_to_the_spool(tmp_path: Path) -> None:
     kafka = FakeKafka()
-    async with ingest_line(tmp_path, kafka) as line:
+    async with ingest_line(tmp_path, kafka, ingest_answer_ms=9000) as line:
         await until(lambda: bool(kafka.beats))
         kafka.mood = Mood.FULL
         assert statuses(await sent(line, 1, 3)) == {200}
@@ -110,7 +111,7 @@ async def test_with_neither_kafka_nor_disk_the_answer_is_503_and_nothing_is_coun
 ) -> None:
     kafka = FakeKafka()
     kafka.away = True
-    async with ingest_line(tmp_path, kafka) as line:
+    async with ingest_line(tmp_path, kafka, ingest_answer_ms=9000) as line:
         with monkeypatch.context() as patched:
             break_disk(patched)
             answers = await sent(line, 1, 4)
@@ -175,7 +176,7 @@ async def test_a_disk_that_hangs_lets_nobody_wait_for_it(tmp_path: Path, monkeyp
 async def test_a_full_spool_refuses_and_takes_again_when_it_was_drained(tmp_path: Path) -> None:
     kafka = FakeKafka()
     kafka.away = True
-    async with ingest_line(tmp_path, kafka, ingest_spool_max_mib=1) as line:
+    async with ingest_line(tmp_path, kafka, ingest_spool_max_mib=1, ingest_answer_ms=9000) as line:
         assert metrics(line, "spool_max_bytes") == (1 << 20,)
         big = "x" * 15_000
         results = [(await line.get(f"/collect?pad={big}&n={n}")).status for n in range(100)]
@@ -209,7 +210,7 @@ async def test_topics_that_are_not_as_they_must_be_stop_the_start_with_one_line(
 
 async def test_a_topic_that_vanishes_later_sends_beacons_to_the_spool_until_it_is_back(tmp_path: Path) -> None:
     kafka = FakeKafka()
-    async with ingest_line(tmp_path, kafka) as line:
+    async with ingest_line(tmp_path, kafka, ingest_answer_ms=9000) as line:
         kafka.wrong_topic = WrongTopic("gone")
         kafka.topics_doubtful = True
         assert statuses(await sent(line, 1, 3)) == {200}

@@ -134,7 +134,7 @@ async def send(port: int, number: int, answered: list[int]) -> None:
 
 async def test_sigterm_answers_what_was_read_and_ends_in_time(tmp_path: Path) -> None:
     port = free_port()
-    async with running(tmp_path, port) as process:
+    async with running(tmp_path, port, INGEST_ANSWER_MS="9000") as process:
         # One that never finishes its request must not hold the stop up.
         _, stuck = await asyncio.open_connection("127.0.0.1", port)
         stuck.write(b"POST /collect HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")

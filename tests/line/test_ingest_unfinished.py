@@ -13,7 +13,7 @@ POST = b"POST /collect HTTP/1.1\r\nHost: a\r\nContent-Length: %s\r\n\r\n"
 
 
 async def test_the_beginning_of_a_request_behind_a_whole_one_is_held_and_closed_in_time(tmp_path: Path) -> None:
-    async with ingest_line(tmp_path, ingest_header_seconds=0.5) as line:
+    async with ingest_line(tmp_path, ingest_header_seconds=3) as line:
         for _ in range(10):
             reader, writer = await line.connect()
             writer.write(GET + b"GET /collect?" + b"x" * 10_000)

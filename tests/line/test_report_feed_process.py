@@ -56,7 +56,8 @@ def _is_there(pid: int) -> bool:
     """Tell whether a process runs; one that nobody has waited for yet does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
+        # Gone before it was opened, or before it was read.
         return False
 
 

@@ -157,7 +157,9 @@ async def test_a_reader_that_takes_nothing_costs_one_event_and_is_brought_up_to_
         async with asyncio.timeout(20):
             got = b""
             while b'"entryId":"e000","plays":21' not in got:
-                got = got[-100:] + await reader.read(65_536)
+                more = await reader.read(65_536)
+                assert more, "the report ended the stream"
+                got = got[-100:] + more
         writer.close()
 
 

@@ -79,8 +79,8 @@ async def test_a_stream_ends_when_its_session_expires(tmp_path: Path) -> None:
     write_keys(tmp_path / "keys", {"a": "7"})
     async with report(tmp_path, keys=tmp_path / "keys", heartbeat_s=1) as stage:
         await entries(stage, 1)
-        short = session.write(Session("a", int(time.time()) + 3, "n"), SECRET)
-        async with stream(stage, Cookie=f"{session.COOKIE}={short}") as reader, asyncio.timeout(10):
+        short = session.write(Session("a", int(time.time()) + 6, "n"), SECRET)
+        async with stream(stage, Cookie=f"{session.COOKIE}={short}") as reader, asyncio.timeout(30):
             await reader.event("answer")
             await reader.content.read()
 

@@ -71,7 +71,7 @@ async def test_an_outage_of_kafka_and_the_drain_after_it_are_spans_and_no_beacon
     spans, kept = in_memory()
     kafka = FakeKafka()
     kafka.away = True
-    async with ingest_line(tmp_path, kafka, spans=spans) as line:
+    async with ingest_line(tmp_path, kafka, spans=spans, ingest_answer_ms=9000) as line:
         await sent(line, 1, 20)
         kafka.away = False
         await until(lambda: len(kafka.beacons()) == 20)

@@ -13,6 +13,9 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 
 from deploy.local import kafka as local
 
+# A JVM of its own, on a machine that has just been busy.
+START_SECONDS = 240
+
 
 @dataclass(frozen=True, slots=True)
 class Broker:
@@ -39,11 +42,11 @@ def start(folder: Path) -> Broker:
     node = local.Node(folder, local.free_port())
     with (folder.parent / "kafka.log").open("wb") as log:
         process = subprocess.Popen(node.command(), stdout=log, stderr=log)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START_SECONDS
     while not node.answers():
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
-            raise SystemExit(f"Kafka did not start within 60 s: see {folder.parent / 'kafka.log'}")
+            raise SystemExit(f"Kafka did not start within {START_SECONDS} s: see {folder.parent / 'kafka.log'}")
         time.sleep(0.05)
     return Broker(
         node.bootstrap, folder / "data", process, AdminClient({"bootstrap.servers": node.bootstrap, "log_level": 0})

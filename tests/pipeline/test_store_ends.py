@@ -29,7 +29,7 @@ def test_a_store_closed_in_order_opens_with_everything(path: Path) -> None:
 
 
 _DIES = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, os.getcwd())
 from tests.pipeline.store_parts import HORIZON_S, apply_to, batch_of, mark_of, row_of
@@ -42,12 +42,16 @@ while True:
     rows = [row_of(partner=str(p), plays=n) for p in range(1, 1500)]
     apply_to(store, batch_of(rows, [mark_of(f"m{n}-{m}", n) for m in range(1500)], offset=n))
     print(n, flush=True)
+    while n == int(sys.argv[2]):
+        signal.pause()
 """
 
 
 @pytest.mark.parametrize("checkpoints", [1, 120])
 def test_after_kill_9_the_store_holds_one_whole_checkpoint(path: Path, checkpoints: int) -> None:
-    dies = subprocess.Popen([sys.executable, "-c", _DIES, str(path)], stdout=subprocess.PIPE, text=True)
+    # One only waits for its end, so that nothing has reached the disk; many go on, to be killed at work.
+    waits_at = "1" if checkpoints == 1 else "0"
+    dies = subprocess.Popen([sys.executable, "-c", _DIES, str(path), waits_at], stdout=subprocess.PIPE, text=True)
     assert dies.stdout is not None
     written = 0
     while written < checkpoints:

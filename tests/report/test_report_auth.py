@@ -33,7 +33,8 @@ def test_each_live_key_of_a_partner_works_until_it_expires() -> None:
     assert verify(RING, "ops.s3", 99) == Caller("ops", None)
 
 
-@given(st.text(max_size=12))
+# Hypothesis draws words of the code too: these are the keys themselves, or their halves.
+@given(st.text(max_size=12).filter(lambda said: said not in {"one", "s1", "one.s1", "two.s2", "ops.s3"}))
 def test_anything_else_is_nobody(presented: str) -> None:
     assert verify(RING, presented, 1) is None
     assert verify(RING, f"one.{presented}", 1) is None

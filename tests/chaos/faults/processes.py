@@ -104,7 +104,7 @@ class RebalanceStorm(Fault):
             if self.draw.random() < 0.5:
                 self._guest.kill()
             else:
-                await self._guest.stop(STOP_SECONDS)
+                await self._guest.stop(STOP_SECONDS, as_it_starts=True)
 
     async def heal(self, stage: Stage) -> None:
         self._task.cancel()

@@ -104,7 +104,7 @@ class Poison(Fault):
         self.hurts = frozenset({"broker"})
 
     async def inject(self, stage: Stage) -> None:
-        producer = Producer({"bootstrap.servers": f"127.0.0.1:{PLAIN}", "message.timeout.ms": 20000})
+        producer = Producer({"bootstrap.servers": f"127.0.0.1:{PLAIN}", "message.timeout.ms": 60000})
         values = [
             self.draw.randbytes(self.draw.randrange(1, 5000)),
             b"",
@@ -117,7 +117,7 @@ class Poison(Fault):
         for value in values:
             producer.produce(f"{stage.line.prefix}beacons", value, partition=self.draw.randrange(8))
         producer.produce(f"{stage.line.prefix}beacons", b"x", key=b"k" * 900_000, partition=self.draw.randrange(8))
-        left = await asyncio.to_thread(producer.flush, 20)
+        left = await asyncio.to_thread(producer.flush, 60)
         assert not left, "the broker takes no poison"
 
     async def heal(self, stage: Stage) -> None:
