@@ -44,8 +44,9 @@ SECTIONS = {
 def cli() -> None:
     """Playback analytics: count beacons from Kafka, serve the counts, look after both.
 
-    Every command finds its line by the same settings as the processes, from the environment: KAFKA_BOOTSTRAP,
-    TOPIC_PREFIX, STATE_PREFIX, PARTITIONS, DATA_DIR. `python -m pipeline COMMAND --help` says what a command
+    Every command finds its line by the same settings as the processes, from the environment: KAFKA_BOOTSTRAP and
+    what else of KAFKA_ there is, TOPIC_PREFIX, STATE_PREFIX, PARTITIONS, REPLICATION, DATA_DIR; those that count or
+    make topics take the workers' WORKER_ settings too. `python -m pipeline COMMAND --help` says what a command
     does, what it costs, and what it cannot do.
 
     Exit codes: 0 all is well; 1 the command found something wrong, or could not do all of it; 2 a setting, an

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pipeline import catalog
 from pipeline.catalog import SETS, DimensionSet
 from pipeline.config import RefusedSetting
+from pipeline.more_sets import MORE_SETS
 from pipeline.original_sets import ORIGINAL_SETS
 
 # Read before `keep_chosen_sets` puts others in their place.
 DEFAULT: tuple[DimensionSet, ...] = SETS
 GROUPS: dict[str, tuple[DimensionSet, ...]] = {"default": DEFAULT, "original": ORIGINAL_SETS}
-KNOWN: dict[str, DimensionSet] = {one.name: one for one in (*DEFAULT, *ORIGINAL_SETS)}
+KNOWN: dict[str, DimensionSet] = {one.name: one for one in (*DEFAULT, *ORIGINAL_SETS, *MORE_SETS)}
 
 
 def sets_named(names: str) -> tuple[DimensionSet, ...]:

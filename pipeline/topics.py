@@ -138,8 +138,8 @@ def _short(admin: KafkaAdminClient, bootstrap: str, plans: list[TopicPlan]) -> l
         if 0 <= found < wanted:  # -1: for ever
             lines.append(
                 f"topic {plan.name} keeps records for {found} ms, this line's settings ask for {wanted}: run "
-                f"kafka-configs.sh --bootstrap-server {bootstrap} --alter --entity-type topics "
-                f"--entity-name {plan.name} --add-config retention.ms={wanted}"
+                f"kafka-configs.sh --bootstrap-server {bootstrap} --command-config admin.properties --alter "
+                f"--entity-type topics --entity-name {plan.name} --add-config retention.ms={wanted}"
             )
     return lines
 

@@ -134,7 +134,12 @@ WORKERS = [
         ],
         unit="ops",
     ),
-    panel("timeseries", "Records behind", "Not counted yet.", [_ask("min(report_records_behind)", "behind")]),
+    panel(
+        "timeseries",
+        "Records behind",
+        "Not counted yet, by partition: one alone that grows is its owner's, all of them are capacity.",
+        [_ask("min by (partition) (report_partition_records_behind)", "{{partition}}")],
+    ),
     panel(
         "timeseries",
         "Checkpoint",

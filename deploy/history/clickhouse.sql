@@ -8,7 +8,7 @@
 -- A row is written again at every checkpoint that changes it. ReplacingMergeTree keeps the newest version of a key,
 -- whatever order and however often rows arrive, so the Kafka engine's at-least-once delivery counts nothing twice.
 -- Partitions stay apart in `history`; the views add them up. Query the views, never `history` without FINAL.
--- Distinct sessions add up over partitions and not over hours: in `days` a session counts once for each hour.
+-- Distinct sessions add up over partitions and not over hours: `days` has none.
 -- After a new metric or set in the catalog: ALTER TABLE history ADD COLUMN, and the views anew.
 
 CREATE TABLE IF NOT EXISTS history
@@ -239,8 +239,6 @@ SELECT
     sum(joinTime) AS joinTime,
     sum(joinedPlays) AS joinedPlays,
     sum(watchedTime) AS watchedTime,
-    sum(sessions) AS sessions,
-    sum(audience) AS audience,
     sum(impressions) AS impressions,
     sum(playRequests) AS playRequests,
     sum(resumes) AS resumes,

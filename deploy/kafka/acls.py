@@ -56,7 +56,8 @@ def main(apply: bool) -> None:
     kafka: KafkaSettings = read_settings(KafkaSettings)
     if not apply:
         for right in RIGHTS:
-            click.echo(f"kafka-acls.sh --bootstrap-server {kafka.bootstrap} {command(right, line, state)}")
+            tool = f"kafka-acls.sh --bootstrap-server {kafka.bootstrap} --command-config admin.properties"
+            click.echo(f"{tool} {command(right, line, state)}")
         return
     admin = KafkaAdminClient(client_id="acls", **kafka_python_settings(kafka))
     try:

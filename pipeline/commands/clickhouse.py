@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pipeline.catalog import METRICS, Adds
 from pipeline.commands.warehouse import DIMENSION_NAMES, HISTORY, METRIC_NAMES, TEXTS
 
 _HEAD = """\
@@ -20,7 +21,7 @@ _HEAD = """\
 -- A row is written again at every checkpoint that changes it. ReplacingMergeTree keeps the newest version of a key,
 -- whatever order and however often rows arrive, so the Kafka engine's at-least-once delivery counts nothing twice.
 -- Partitions stay apart in `history`; the views add them up. Query the views, never `history` without FINAL.
--- Distinct sessions add up over partitions and not over hours: in `days` a session counts once for each hour.
+-- Distinct sessions add up over partitions and not over hours: `days` has none.
 -- After a new metric or set in the catalog: ALTER TABLE history ADD COLUMN, and the views anew.
 """
 
@@ -40,6 +41,9 @@ SETTINGS
 -- An empty value is the end of a row's retention: history keeps the row. After `erase --partner P`, which looks the
 -- same from here, run: DELETE FROM history WHERE partnerId = 'P'
 """
+
+# What adds up over hours.
+ADDITIVE = tuple(one.name for one in METRICS if one.adds is not Adds.SESSION and one.name in METRIC_NAMES)
 
 
 def statements() -> str:
@@ -83,7 +87,7 @@ def _hours() -> str:
     dimensions = ", ".join(("set", *DIMENSION_NAMES))
     return (
         f"CREATE VIEW IF NOT EXISTS hours AS\nSELECT\n    toDateTime(start, 'UTC') AS hour,\n"
-        f"{_lines(('set', *DIMENSION_NAMES))},\n{_sums()}\nFROM history FINAL\nWHERE window = '1h'\n"
+        f"{_lines(('set', *DIMENSION_NAMES))},\n{_sums(METRIC_NAMES)}\nFROM history FINAL\nWHERE window = '1h'\n"
         f"GROUP BY start, {dimensions};\n"
     )
 
@@ -92,9 +96,9 @@ def _days() -> str:
     dimensions = ", ".join(("set", *DIMENSION_NAMES))
     return (
         f"CREATE VIEW IF NOT EXISTS days AS\nSELECT\n    toDate(hour, 'UTC') AS day,\n"
-        f"{_lines(('set', *DIMENSION_NAMES))},\n{_sums()}\nFROM hours\nGROUP BY day, {dimensions};\n"
+        f"{_lines(('set', *DIMENSION_NAMES))},\n{_sums(ADDITIVE)}\nFROM hours\nGROUP BY day, {dimensions};\n"
     )
 
 
-def _sums() -> str:
-    return _lines(f"sum({name}) AS {name}" for name in METRIC_NAMES)
+def _sums(names: Iterable[str]) -> str:
+    return _lines(f"sum({name}) AS {name}" for name in names)

@@ -35,7 +35,8 @@ def rebuild(beside: str | None, workers: int, no_wait: bool, yes: bool) -> None:
 
     Rows and marks of beacons that topic beacons no longer has (it keeps 7 days) are carried over, so hours of
     last year stay as they are, and the windows at the edge are completed exactly; only a session that reaches over
-    the edge counts as two there, and its time watched from its beginning. Rejected beacons stay listed.
+    the edge counts as two there, and its time watched from its beginning. Rejected beacons stay listed; with --beside
+    those older than topic beacons are in the old state's topic only.
 
     \b
     Without --beside, the reports are short of rows until it is done:
@@ -48,8 +49,8 @@ def rebuild(beside: str | None, workers: int, no_wait: bool, yes: bool) -> None:
       1. python -m pipeline rebuild --beside v2-       counts with workers of its own, until it has caught up
       2. STATE_PREFIX=v2- python -m pipeline verify    compares the new rows with the beacons
       3. set STATE_PREFIX=v2- for workers and reports, and restart them: a report reads the new rows from the
-         beginning, so with two of them restart one after the other
-      4. delete topics windows, seen and rejected of the old state when nobody misses them
+         beginning, so with two of them restart one after the other; consumerGroup of a ScaledObject likewise
+      4. delete topics windows and seen of the old state when nobody misses them, and rejected after its 30 days
     """
     broker = Broker.from_environment()
     if beside is None:

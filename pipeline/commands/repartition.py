@@ -25,10 +25,11 @@ def repartition(old_prefix: str, rate: int) -> None:
 
     \b
     When a line has too few partitions, side by side and without a pause:
-      1. PARTITIONS=32 TOPIC_PREFIX=v2- python -m pipeline topics; workers and reports with TOPIC_PREFIX=v2-
-      2. ingests with TOPIC_PREFIX=v2-, restarted one after another
-      3. TOPIC_PREFIX=v2- python -m pipeline repartition --from OLD, when the old spools are empty
-      4. TOPIC_PREFIX=v2- python -m pipeline verify; dashboards to the new reports; the old topics away
+      1. PARTITIONS=32 TOPIC_PREFIX=v2- for all from here on: python -m deploy.kafka.acls --apply where rights are
+         asked for, python -m pipeline topics, then workers and reports
+      2. ingests, restarted one after another, each when its spool is empty: what it holds has the old partitions
+      3. python -m pipeline repartition --from OLD
+      4. python -m pipeline verify; dashboards to the new reports; the old topics away
 
     Run it as often as you like: a record id is put once. Whatever was put before and what comes live is told apart
     from it by identity, as ever; a repeat that was sent on the other side of the switch counts where the new line

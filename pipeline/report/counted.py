@@ -47,12 +47,16 @@ class Question:
             for part, offset in self.wanted.items()
         )
 
+    def lags(self, positions: Mapping[int, Position]) -> dict[int, int]:
+        """Return how many beacon records of each partition are not counted yet."""
+        return {
+            part: max(0, offset - (found.offset if (found := positions.get(part)) else -1))
+            for part, offset in self.wanted.items()
+        }
+
     def behind(self, positions: Mapping[int, Position]) -> int:
         """Return how many beacon records are not counted yet."""
-        lags = (
-            offset - (found.offset if (found := positions.get(part)) else -1) for part, offset in self.wanted.items()
-        )
-        return sum(max(0, lag) for lag in lags)
+        return sum(self.lags(positions).values())
 
 
 def question(

@@ -54,5 +54,9 @@ class Numbers:
             age = time.time() - counted.through / 1000
             yield GaugeMetricFamily("report_counted_through_age_seconds", "Now less countedThrough", age)
         if counted.newest is not None and applied is not None:
-            behind = counted.newest.behind(applied.positions)
-            yield GaugeMetricFamily("report_records_behind", "Beacon records not counted yet", behind)
+            lags = counted.newest.lags(applied.positions)
+            yield GaugeMetricFamily("report_records_behind", "Beacon records not counted yet", sum(lags.values()))
+            each = GaugeMetricFamily("report_partition_records_behind", "The same by partition", labels=["partition"])
+            for partition, lag in lags.items():
+                each.add_metric([str(partition)], lag)
+            yield each

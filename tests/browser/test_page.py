@@ -24,11 +24,15 @@ async def test_a_beacon_shows_up_by_itself(shown: Shown, visit: Visit) -> None:
     await post(shown, "1_live", 1, 2, 3, 99)
     await expect(visit.page.locator('#top button[data-entry="1_live"]')).to_be_visible()
     await expect(visit.page.locator(number("Plays"))).to_have_text(re.compile("^[1-9]"))
-    before = int(await visit.page.inner_text(number("Plays")))
-    began = time.monotonic()
-    await post(shown, "1_live", 1, 2, 3, 99)
-    await expect(visit.page.locator(number("Plays"))).to_have_text(str(before + 1))
-    print(f"on the page {time.monotonic() - began:.2f} s after the 200")
+    before, took = int(await visit.page.inner_text(number("Plays"))), list[float]()
+    for posts in range(1, 6):
+        await post(shown, "1_live", 1, 2, 3, 99)
+        began = time.monotonic()
+        await expect(visit.page.locator(number("Plays"))).to_have_text(str(before + posts))
+        took.append(time.monotonic() - began)
+    print("on the page", *(f"{one:.2f}" for one in took), "s after the 200")
+    # The best of five: others may want the machine.
+    assert min(took) <= 2
     await expect(visit.page.locator(number("Peak"))).to_have_text(re.compile("^[1-9]"))
     await expect(visit.page.locator(number("Audience now"))).to_have_text(re.compile(r"^\d"))
     # Of the 15 minutes shown, which begin within an hour.
@@ -170,7 +174,9 @@ async def test_the_page_is_fit_for_everybody(shown: Shown, visit: Visit, theme: 
     await page.fill("input[name=entryId]", "1_seen")
     await page.press("input[name=entryId]", "Enter")
     await expect(page.locator("#top tbody tr")).to_have_count(1)
-    await expect(page.locator("#splits h3").nth(1)).to_be_visible()
+    # One for each breakdown, of an entry too: those kept by the hour only show the hours that the range touches.
+    await expect(page.locator("#splits h3")).to_contain_text(["Live or not", "Country since", "Site since"])
+    await expect(page.locator("#splits > div:not(:has(.bar))")).to_have_count(0)
     await expect(page.locator(number("Plays"))).to_have_text(re.compile("^[1-9]"))
     await expect(page.locator(number("Sessions"))).to_have_text(re.compile("^[1-9]"))
     PICTURES.mkdir(parents=True, exist_ok=True)

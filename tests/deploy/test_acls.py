@@ -79,5 +79,6 @@ def test_without_apply_the_commands_are_printed() -> None:
     assert shown.exit_code == 0
     assert len(lines) == len(RIGHTS)
     assert lines[0] == (
-        "kafka-acls.sh --bootstrap-server k:1 --add --allow-principal User:ingest --operation Write --topic 'p-beacons'"
+        "kafka-acls.sh --bootstrap-server k:1 --command-config admin.properties "
+        "--add --allow-principal User:ingest --operation Write --topic 'p-beacons'"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from dataclasses import dataclass
 from itertools import count
@@ -23,7 +24,8 @@ from tests.e2e.wait import Stalls
 pytestmark = pytest.mark.e2e
 
 PARTITIONS = 4
-RATE = 1000
+# ROLLING_RATE=2000 on a machine that carries it.
+RATE = int(os.environ.get("ROLLING_RATE", "1000"))
 ROUNDS = 2
 # A worker that comes back within its session moves nothing. Here a start can take seconds on two cores that all
 # processes share with the load: the session is long, so that only a restart that never comes back would move something.

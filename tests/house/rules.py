@@ -14,7 +14,7 @@ SAYING_NOTHING = {"util", "utils", "helper", "helpers", "common", "manager", "mi
 # What each room may import of the others: whole modules, or a package and all in it (ending with a dot).
 MAY_IMPORT = {
     "ingest": ("ingest.",),
-    "pipeline": ("pipeline.", "ingest.wire", "ingest.beacon", "ingest.tracing"),
+    "pipeline": ("pipeline.", "ingest.wire", "ingest.beacon", "ingest.tracing", "ingest.logs"),
     "deploy": ("deploy.", "ingest.", "pipeline."),
 }
 ROOMS = (*MAY_IMPORT, "tests")

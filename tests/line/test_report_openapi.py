@@ -84,5 +84,14 @@ def test_every_answer_is_as_described(label: str, url: tuple[str, dict[str, str]
     holds()
 
 
-def test_every_route_is_described() -> None:
+def test_every_described_route_is_tried() -> None:
     assert {label.partition(" ")[2] for label in OPERATIONS} | {"/v1/live"} == {*document()["paths"]}
+
+
+async def test_every_route_that_is_served_is_described_with_its_methods(tmp_path: Path) -> None:
+    async with report(tmp_path) as stage:
+        served = {
+            (path, method) for path, methods in stage.site.front._api.items() for method in methods if method != "HEAD"
+        }
+    described = {(path, name.upper()) for path, methods in document()["paths"].items() for name in methods}
+    assert served == described

@@ -37,7 +37,7 @@ def _worker() -> str:
 
 
 def _report() -> str:
-    asked = SimpleNamespace(behind=lambda positions: 0)
+    asked = SimpleNamespace(lags=lambda positions: {0: 0})
     desk: Any = SimpleNamespace(
         counts=Counts(),
         applied=SimpleNamespace(revision=1, positions={}),

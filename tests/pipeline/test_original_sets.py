@@ -15,10 +15,11 @@ import pytest
 
 from ingest.beacon import Beacon
 from ingest.wire import encode
-from pipeline.catalog import METRICS, SETS, WINDOWS
-from pipeline.chosen import sets_named
+from pipeline.catalog import DIMENSIONS, METRICS, SETS, WINDOWS
+from pipeline.chosen import KNOWN, sets_named
 from pipeline.config import RefusedSetting
 from pipeline.dimensions import Dated
+from pipeline.more_sets import MORE_SETS
 from pipeline.original_sets import ORIGINAL_SETS
 from pipeline.rows import Rules
 from pipeline.windows import Shape
@@ -48,6 +49,13 @@ def declared() -> dict[frozenset[str], set[str]]:
     for words in NOT_PER_ENTRY:
         found[frozenset({"partnerId", *(OURS.get(word, word) for word in words.split())})] = {"1m", "1h"}
     return found
+
+
+def test_every_dimension_of_the_catalog_can_be_kept_by_a_setting() -> None:
+    assert {name for one in KNOWN.values() for name in one.dimensions} == {one.name for one in DIMENSIONS}
+    assert sets_named("default,bot,user") == (*SETS, KNOWN["bot"], KNOWN["user"])
+    # A name stands for one set.
+    assert len(KNOWN) == len({*SETS, *ORIGINAL_SETS, *MORE_SETS})
 
 
 def test_all_that_the_original_ran_but_categories_is_declared_in_its_windows() -> None:

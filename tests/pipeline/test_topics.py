@@ -102,8 +102,8 @@ def test_a_topic_that_keeps_less_than_a_raised_setting_asks_for_is_told_with_wha
     (line,) = ensure_topics(KafkaSettings(), LineSettings(), 7200)
     assert line == (
         "topic seen keeps records for 7200000 ms, this line's settings ask for 14400000: run kafka-configs.sh "
-        "--bootstrap-server 127.0.0.1:9092 --alter --entity-type topics --entity-name seen --add-config "
-        "retention.ms=14400000"
+        "--bootstrap-server 127.0.0.1:9092 --command-config admin.properties --alter --entity-type "
+        "topics --entity-name seen --add-config retention.ms=14400000"
     )
 
 

@@ -57,6 +57,7 @@ def test_an_empty_partition_wants_nothing_and_another_topic_is_never_reached() -
     assert asked(1, {0: 5}).satisfied(elsewhere) is False
     assert asked(1, {0: 5}).behind(at(p0=2)) == 2
     assert asked(1, {0: 5, 1: 2}).behind({}) == 7
+    assert asked(1, {0: 5, 1: 2}).lags(at(p0=7)) == {0: 0, 1: 2}
 
 
 def test_a_promise_is_read_or_is_none() -> None:

@@ -18,7 +18,7 @@ let open = null;
 let under = new AbortController();
 
 // cell: its filters by dimension, of what it is for people, the metric as the catalog describes it, the window of the page
-// and its query's range, and where the focus goes afterwards.
+// and its range, from where to where, and where the focus goes afterwards.
 export async function explain(cell) {
   open = cell;
   const mine = ++asked;
@@ -27,7 +27,7 @@ export async function explain(cell) {
   say("…");
   put(by("explain-window"));
   if (!by("explain").open) by("explain").showModal();
-  const words = { window: cell.window, from: `now-${cell.range}`, by: "time", metrics: cell.metric.name, order: "-time", limit: "500" };
+  const words = { window: cell.window, from: cell.from, ...(cell.to ? { to: cell.to } : {}), by: "time", metrics: cell.metric.name, order: "-time", limit: "500" };
   await telling(mine, async () => {
     const filters = Object.fromEntries(Object.entries(cell.filters).map(([name, value]) => [name, listed([value])]));
     const answer = await get("/v1/report", new URLSearchParams({ ...words, ...filters }));

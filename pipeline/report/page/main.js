@@ -6,13 +6,14 @@ import { by, option, put, save } from "./dom.js";
 import { explain } from "./explain.js";
 import { forget, latest, readWhole, showTiles } from "./numbers.js";
 import { COLUMNS, funnel, health, lineOf, quality, splits, top } from "./parts.js";
-import { fittingWindow, listed, query, RANGES, readState, seconds, writeState } from "./state.js";
+import { fittingWindow, listed, query, RANGES, readState, seconds, wholeWindows, writeState } from "./state.js";
+import { clock } from "./words.js";
 
 const TOP = 12;
 const EVERY_MS = 5000;
 const FUNNEL = ["plays", "quartile25", "quartile50", "quartile75", "quartile100"];
 const QUALITY = ["bufferPerMinute", "bufferedViewRate", "averageBitrate", "averageJoinTime", "errors", "exitsBeforeStart"];
-const SPLITS = [["playbackType", "Live or not"], ["country", "Country"], ["device", "Device"], ["browser", "Browser"], ["domain", "Site"]];
+const SPLITS = [["playbackType", "Live or not"], ["country", "Country"], ["device", "Device"], ["operatingSystem", "System"], ["browser", "Browser"], ["domain", "Site"]];
 
 let state = readState(location.search);
 let catalog = null;
@@ -79,7 +80,7 @@ function showTop(window) {
   const asked = query(state, window.name, { by: "partner,entry", metrics: metrics.join(","), order: state.order, limit: String(TOP) });
   const explained = (name) => metric(name)?.explained
     && ((of, { entry, partner }) => explain({
-      metric: metric(of), of: entry, filters: { partnerId: partner, entryId: entry }, window: window.name, range: state.range,
+      metric: metric(of), of: entry, filters: { partnerId: partner, entryId: entry }, window: window.name, from: `now-${state.range}`,
       opener: () => [...by("top").querySelectorAll("[data-entry]")]
         .find(({ dataset }) => dataset.entry === entry && dataset.partner === partner)?.closest("tr").querySelector(`[data-number="${of}"]`),
     }));
@@ -128,6 +129,12 @@ function splitWindow(dimension, window) {
   return catalog.windows.find((one) => one.seconds >= window.seconds && sets.some((set) => set.windows.includes(one.name)));
 }
 
+// Of a breakdown kept in coarser windows than the chart's, the whole ones that touch the range are shown.
+function splitRange(kept, { range }) {
+  const whole = kept.seconds > fittingWindow(catalog.windows, state).seconds;
+  return { window: kept.name, ...(whole ? wholeWindows(range, kept.seconds) : { from: `now-${range}` }) };
+}
+
 // A number of a breakdown is explained where it is one partner's, and beacons say the dimension by themselves. What is
 // shown is asked at the time of the click: the number may have stayed while other things changed.
 function splitExplained(dimension) {
@@ -136,7 +143,7 @@ function splitExplained(dimension) {
   return (value) => explain({
     metric: metric("views"), of: value,
     filters: { partnerId: partner(), ...(state.entryId ? { entryId: state.entryId } : {}), [dimension]: value },
-    window: splitWindow(dimension, fittingWindow(catalog.windows, state)).name, range: state.range,
+    ...splitRange(splitWindow(dimension, fittingWindow(catalog.windows, state)), state),
     opener: () => [...by("splits").querySelectorAll(`[data-split="${dimension}"]`)].find(({ dataset }) => dataset.value === value),
   });
 }
@@ -146,10 +153,12 @@ async function showSplits(asked, window, isCurrent) {
   for (const [dimension, title] of SPLITS) {
     const kept = splitWindow(dimension, window);
     if (!kept) continue;
-    const words = { by: dimension, metrics: "views", order: "-views", limit: "6" };
-    const answer = await get("/v1/report", query(asked, kept.name, words));
+    const { window: name, ...range } = splitRange(kept, asked);
+    const words = { by: dimension, metrics: "views", order: "-views", limit: "6", ...range };
+    const answer = await get("/v1/report", query(asked, name, words));
     if (!isCurrent()) return;
-    found.push({ title, dimension, answer, explained: splitExplained(dimension) });
+    const since = range.to ? ` since ${clock(answer.from)}` : "";
+    found.push({ title: title + since, dimension, answer, explained: splitExplained(dimension) });
   }
   splits(found);
 }

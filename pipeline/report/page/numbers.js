@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { tiles } from "./parts.js";
-import { query, seconds } from "./state.js";
+import { query, wholeWindows } from "./state.js";
 import { clock, shown } from "./words.js";
 
 const HOUR = 3600;
@@ -36,9 +36,7 @@ function sessionsTile() {
 // Asks for what the stream does not say.
 export async function readWhole(asked, window) {
   const peak = await get("/v1/report", query(asked, window.name, { by: "", metrics: "peak", compare: "previous" }));
-  const now = Date.now() / 1000;
-  const hours = { from: String(Math.floor((now - seconds(asked.range)) / HOUR) * HOUR), to: String(Math.ceil(now / HOUR) * HOUR) };
-  const [name, range] = window.seconds < HOUR ? ["1m", {}] : ["1h", hours];
+  const [name, range] = window.seconds < HOUR ? ["1m", {}] : ["1h", wholeWindows(asked.range, HOUR)];
   const whole = await get("/v1/report", query(asked, name, { by: "", metrics: "sessions", ...range }));
   const audience = await get("/v1/report", query({ ...asked, range: "2m" }, "10s", { by: "time", metrics: "audience", order: "time" }));
   return { peak, whole, ...audienceNow(audience) };

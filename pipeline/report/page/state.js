@@ -35,6 +35,12 @@ export function fittingWindow(windows, state) {
   return asked && fits(asked) ? asked : windows.find(fits) ?? windows[windows.length - 1];
 }
 
+// The range in whole windows that touch it: a window longer than the range would else be no part of it.
+export function wholeWindows(range, size) {
+  const now = Date.now() / 1000;
+  return { from: String(Math.floor((now - seconds(range)) / size) * size), to: String(Math.ceil(now / size) * size) };
+}
+
 // A list is split at commas, so a comma inside of a value is escaped.
 export const listed = (values) => values.map((value) => value.replace(/[\\,]/g, "\\$&")).join(",");
 
