@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Awaitable
 from pathlib import Path
 
 import aiohttp
@@ -97,6 +98,40 @@ async def test_the_export_is_the_apis_answer(shown: Shown, visit: Visit, tmp_pat
     assert path.read_bytes() == body
     assert f'"{download.suggested_filename}"' in disposition
     assert '"1_csv"' in path.read_text()
+
+
+async def test_chart_table_lines_and_funnel_say_what_was_counted(shown: Shown, visit: Visit) -> None:
+    await post(shown, "1_drawn", 1, 3, 99, 99, 11, 12)
+    page = visit.page
+    await page.fill("input[name=entryId]", "1_drawn")
+    await page.press("input[name=entryId]", "Enter")
+    await expect(page.locator(number("Views"))).to_have_text("2")
+    await expect(page.locator("#funnel li")).to_contain_text(["1 · 100%", "1 · 100%", "1 · 100%", "0 · 0%", "0 · 0%"])
+    await expect(page.locator("#chart-text")).to_contain_text("views")
+    # Its line over time goes up somewhere.
+    drawn = "one => new Set(one.getAttribute('d').slice(1).split('L').map((point) => point.split(' ')[1])).size > 1"
+    await until(lambda: page.locator("#top svg path").first.evaluate(drawn), 60, "a line is drawn")
+
+    await page.click("details:has(#chart-table) summary")
+    sum_of = "all => all.reduce((sum, cell) => sum + Number(cell.textContent), 0)"
+    views = page.locator("#chart-table tbody td:nth-child(2)")
+    await until(lambda: is_equal(views.evaluate_all(sum_of), 2), 60, "the table has the views")
+    plays = page.locator("#chart-table tbody td:nth-child(3)")
+    assert await plays.evaluate_all(sum_of) == 1
+    await expect(page.locator("#chart .u-legend")).to_contain_text("views")
+
+    # What comes is drawn into the same chart: nothing is taken away and built again.
+    await page.locator("#chart canvas").evaluate("one => { one.stays = true; }")
+    await post(shown, "1_drawn", 3, 99)
+    await expect(page.locator(number("Views"))).to_have_text("3")
+    await until(lambda: is_equal(views.evaluate_all(sum_of), 3), 60, "the table has the next view")
+    assert await page.locator("#chart canvas").evaluate("one => one.stays === true")
+    await page.check("input[name=compare]")
+    await expect(page.locator("#chart .u-legend")).to_contain_text("views before")
+
+
+async def is_equal(found: Awaitable[object], wanted: object) -> bool:
+    return await found == wanted
 
 
 async def test_an_export_that_is_refused_says_why(shown: Shown) -> None:

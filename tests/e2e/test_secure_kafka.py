@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
+from tests.e2e.commands import did
 from tests.e2e.reading import Reader
 from tests.e2e.secure import SecureCluster, SecureLine
 from tests.e2e.wait import until
@@ -47,6 +49,14 @@ async def test_a_beacon_is_counted_through_tls_with(cluster: SecureCluster, door
                 assert answer.status == 200
                 assert len((await answer.json())["beacons"]) == 1
         assert found["rows"] == [{"partnerId": "4242", "entryId": "1_tls", "plays": 1, "views": 0}]
+        # What an operator calls comes in by the same door, and its every client of Kafka with it.
+        operator = cluster.entrance("admin", door)
+        status = json.loads(await did(line, "status", "--json", **operator))
+        assert status["lag"] == 0
+        assert [len(share["copies"]) for share in status["partitions"]] == [1] * len(status["partitions"])
+        end = acked_ms // 3_600_000 * 3600 + 7200
+        assert (await did(line, "verify", "--to", str(end), **operator)).endswith("all equal\n")
+        assert await did(line, "rejected", "list", **operator) is not None
     except BaseException:
         print(*line.logs(), sep="\n")
         raise

@@ -3,6 +3,8 @@
 import { by, make, put } from "./dom.js";
 import { clock, shown } from "./words.js";
 
+const WHOLE = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((one) => one * 10 ** power)).flat();
+
 let plot = null;
 let drawn = "";
 
@@ -17,9 +19,11 @@ function options(names, units, before) {
   const series = [{ value: (_, value) => (value === null ? "" : clock(value)) }];
   names.forEach((name, index) => series.push(line(name, units[index], `y${index}`, colour(index ? "--two" : "--one"))));
   if (before) series.push(line(`${names[0]} before`, units[0], "y0", colour("--one"), [4, 4]));
-  const axes = [{ ...axis }, { ...axis, scale: "y0", size: 64, values: (_, ticks) => ticks.map((tick) => shown(tick, units[0])) }];
+  // Of what is counted there are no halves: marks between two whole numbers would say one of them twice.
+  const marks = (unit) => (unit === "events" || unit === "sessions" ? { incrs: WHOLE } : {});
+  const axes = [{ ...axis }, { ...axis, ...marks(units[0]), scale: "y0", size: 64, values: (_, ticks) => ticks.map((tick) => shown(tick, units[0])) }];
   if (names.length > 1) {
-    axes.push({ ...axis, scale: "y1", side: 1, size: 64, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => shown(tick, units[1])) });
+    axes.push({ ...axis, ...marks(units[1]), scale: "y1", side: 1, size: 64, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => shown(tick, units[1])) });
   }
   const range = (_, low, high) => [0, Math.max(1e-9, high ?? 1) * 1.05];
   return { width: by("chart").clientWidth, height: 280, series, axes, scales: { y0: { range }, y1: { range } }, cursor: { drag: { x: true } } };

@@ -1,19 +1,18 @@
 // The page: state from the address, answers from /v1/report and /v1/live, parts drawn from answers only.
 
 import { file, follow, get, passes, Problem, signIn, signOut } from "./api.js";
+import { showPartners, showSplits } from "./breakdowns.js";
 import { draw, erase, filled } from "./chart.js";
 import { by, option, put, save } from "./dom.js";
 import { explain } from "./explain.js";
 import { forget, latest, readWhole, showTiles } from "./numbers.js";
-import { COLUMNS, funnel, health, lineOf, quality, splits, top } from "./parts.js";
-import { fittingWindow, listed, query, RANGES, readState, seconds, wholeWindows, writeState } from "./state.js";
-import { clock } from "./words.js";
+import { COLUMNS, funnel, health, lineOf, quality, top } from "./parts.js";
+import { fittingWindow, listed, query, RANGES, readState, seconds, writeState } from "./state.js";
 
 const TOP = 12;
 const EVERY_MS = 5000;
 const FUNNEL = ["plays", "quartile25", "quartile50", "quartile75", "quartile100"];
 const QUALITY = ["bufferPerMinute", "bufferedViewRate", "averageBitrate", "averageJoinTime", "errors", "exitsBeforeStart"];
-const SPLITS = [["playbackType", "Live or not"], ["country", "Country"], ["device", "Device"], ["operatingSystem", "System"], ["browser", "Browser"], ["domain", "Site"]];
 
 let state = readState(location.search);
 let catalog = null;
@@ -92,7 +91,7 @@ function showTop(window) {
     const order = state.order.replace("-", "");
     const sign = state.order.startsWith("-") ? -1 : 1;
     answer.rows.sort((a, b) => sign * ((a[order] ?? -Infinity) - (b[order] ?? -Infinity)));
-    const paint = () => top(answer, lines, units, state.order, sort, (row) => change({ partnerId: row.partnerId, entryId: row.entryId }), explained);
+    const paint = () => top(answer, lines, units, state.order, sort, (row) => change({ partnerId: row.partnerId, entryId: row.entryId }), explained, says);
     paint();
     put(by("entries"), ...answer.rows.map((row) => option(row.entryId, "")));
     const shownLines = answer.rows.filter((row) => row.entryId);
@@ -120,47 +119,6 @@ async function sparklines(window, shownLines) {
     if (line !== undefined) line[at] += row.views;
   }
   return lines;
-}
-
-// The finest window, not finer than the chart's, in which a breakdown is kept for what is shown.
-function splitWindow(dimension, window) {
-  const wanted = state.entryId ? [dimension, "entryId"] : [dimension];
-  const sets = catalog.sets.filter((set) => wanted.every((name) => set.dimensions.includes(name)));
-  return catalog.windows.find((one) => one.seconds >= window.seconds && sets.some((set) => set.windows.includes(one.name)));
-}
-
-// Of a breakdown kept in coarser windows than the chart's, the whole ones that touch the range are shown.
-function splitRange(kept, { range }) {
-  const whole = kept.seconds > fittingWindow(catalog.windows, state).seconds;
-  return { window: kept.name, ...(whole ? wholeWindows(range, kept.seconds) : { from: `now-${range}` }) };
-}
-
-// A number of a breakdown is explained where it is one partner's, and beacons say the dimension by themselves. What is
-// shown is asked at the time of the click: the number may have stayed while other things changed.
-function splitExplained(dimension) {
-  const partner = () => state.partnerId || session.partnerId;
-  if (!partner() || !catalog.dimensions.some((one) => one.name === dimension && one.explained)) return null;
-  return (value) => explain({
-    metric: metric("views"), of: value,
-    filters: { partnerId: partner(), ...(state.entryId ? { entryId: state.entryId } : {}), [dimension]: value },
-    ...splitRange(splitWindow(dimension, fittingWindow(catalog.windows, state)), state),
-    opener: () => [...by("splits").querySelectorAll(`[data-split="${dimension}"]`)].find(({ dataset }) => dataset.value === value),
-  });
-}
-
-async function showSplits(asked, window, isCurrent) {
-  const found = [];
-  for (const [dimension, title] of SPLITS) {
-    const kept = splitWindow(dimension, window);
-    if (!kept) continue;
-    const { window: name, ...range } = splitRange(kept, asked);
-    const words = { by: dimension, metrics: "views", order: "-views", limit: "6", ...range };
-    const answer = await get("/v1/report", query(asked, name, words));
-    if (!isCurrent()) return;
-    const since = range.to ? ` since ${clock(answer.from)}` : "";
-    found.push({ title: title + since, dimension, answer, explained: splitExplained(dimension) });
-  }
-  splits(found);
 }
 
 function sort(name) {
@@ -192,7 +150,8 @@ function show() {
       if (!isCurrent()) return;
       Object.assign(latest, whole);
       showTiles(units, says);
-      await showSplits(asked, window, isCurrent);
+      await showSplits({ catalog, session, metric, state: () => state }, asked, window, isCurrent);
+      if (isCurrent() && session.partnerId === null) await showPartners(asked, window, isCurrent);
       const status = isCurrent() ? await get("/v1/status") : null;
       if (!isCurrent()) return;
       health(status);
@@ -212,7 +171,7 @@ function ask() {
   rest();
   forget();
   erase();
-  for (const id of ["tiles", "top", "funnel", "quality", "splits", "entries", "health"]) put(by(id));
+  for (const id of ["tiles", "top", "funnel", "quality", "splits", "entries", "partners", "health"]) put(by(id));
   by("explain").close();
   by("export").removeAttribute("href");
   by("content").hidden = true;

@@ -29,11 +29,11 @@ function number(name, row, units, explain) {
 // Whose sparkline: two partners may have an entry of one name.
 export const lineOf = (row) => `${row.partnerId}\u0000${row.entryId}`;
 
-export function top(answer, series, units, order, sort, pick, explained) {
+export function top(answer, series, units, order, sort, pick, explained, says) {
   const sorted = (name) => (order === `-${name}` ? "descending" : order === name ? "ascending" : "none");
   const head = make("tr", {}, make("th", { scope: "col" }, "entry"), make("th", { scope: "col" }, "over time"),
     ...COLUMNS.map(([name, text]) => make("th", { scope: "col", "aria-sort": sorted(name) },
-      make("button", { type: "button", "data-sort": name, onclick: () => sort(name) },
+      make("button", { type: "button", title: says(name), "data-sort": name, onclick: () => sort(name) },
         text + { descending: " ▼", ascending: " ▲", none: "" }[sorted(name)]))));
   const rows = answer.rows.map((row) => make("tr", {},
     make("td", {}, make("button", { type: "button", "data-entry": row.entryId, "data-partner": row.partnerId, onclick: () => pick(row) }, row.entryId || "(none)")),
