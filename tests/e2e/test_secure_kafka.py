@@ -49,8 +49,8 @@ async def test_a_beacon_is_counted_through_tls_with(cluster: SecureCluster, door
                 assert answer.status == 200
                 assert len((await answer.json())["beacons"]) == 1
         assert found["rows"] == [{"partnerId": "4242", "entryId": "1_tls", "plays": 1, "views": 0}]
-        # What an operator calls comes in by the same door, and its every client of Kafka with it.
-        operator = cluster.entrance("admin", door)
+        # What an operator calls comes in by a certificate, each of its clients of Kafka.
+        operator = cluster.entrance("admin", "mutual")
         status = json.loads(await did(line, "status", "--json", **operator))
         assert status["lag"] == 0
         assert [len(share["copies"]) for share in status["partitions"]] == [1] * len(status["partitions"])
