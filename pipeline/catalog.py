@@ -200,8 +200,7 @@ SETS: tuple[DimensionSet, ...] = (
     by("entryDomain", "entryId", "domain", windows="1h"),
     by("version", "clientVer", windows="1h", most=1_000),
     by("error", "errorCode", windows="1m 1h", carried=True, most=1_000),
-    # An example, off by default: a row for every viewer and hour. Users need WORKER_USER_KEY_FILE (deploy/README.md).
-    # by("user", "user", windows="1h"),
+    # Further ones, off by default, are in more_sets.py and original_sets.py: WORKER_SETS names them.
 )
 
 

@@ -1,8 +1,7 @@
-"""A set by user is one line in the catalog: the line that stands there as an example fills rows, exactly."""
+"""The set by user, which WORKER_SETS=partner,user keeps, fills rows, exactly."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import catalog
-from pipeline.catalog import METRICS, WINDOWS, DimensionSet
+from pipeline.catalog import METRICS, WINDOWS
+from pipeline.chosen import sets_named
 from pipeline.config import WorkerSettings
 from pipeline.enrich.enrichers import Enrichers
 from pipeline.enrich.users import HASH_BYTES
@@ -29,24 +28,13 @@ from tests.pipeline.state_topics import Fault
 KS_ENDS = NOON + 30
 
 
-def example() -> tuple[DimensionSet, ...]:
-    """Return the sets of a catalog whose example line is no remark any more."""
-    source = Path(catalog.__file__).read_text()
-    changed, times = re.subn(r'^    # (by\("user", .*\),)$', r"    \1", source, flags=re.MULTILINE)
-    assert times == 1
-    module: dict[str, Any] = {"__name__": "changed_catalog"}
-    exec(compile(changed, "catalog", "exec"), module)
-    assert len(module["SETS"]) == len(catalog.SETS) + 1
-    return tuple(kept for kept in module["SETS"] if kept.name in ("partner", "user"))
-
-
 @pytest.fixture(scope="module")
 def rules() -> Any:
     with folder() as base:
         (base / "key").write_bytes(b"k" * 32)
         (base / "secrets").write_text(f'{{"4242": "{SECRET}"}}')
         settings = WorkerSettings(user_key_file=base / "key", ks_secrets_file=base / "secrets")
-        yield Rules(Shape.of(WINDOWS, example()), METRICS, Enrichers(settings, asks_for_users=True))
+        yield Rules(Shape.of(WINDOWS, sets_named("partner,user")), METRICS, Enrichers(settings, asks_for_users=True))
 
 
 def line(number: int) -> bytes:
@@ -114,7 +102,7 @@ def test_splits_and_crashes_on_both_sides_of_an_end_change_no_users_row(rules: R
 def test_a_database_replaced_under_a_worker_counts_from_then_on(tmp_path: Path) -> None:
     path = write(tmp_path / "places.mmdb", {"192.0.2.0/24": place("DE")})
     enrichers = Enrichers(WorkerSettings(places_file=path))
-    by_country = tuple(kept for kept in catalog.SETS if kept.name in ("partner", "country"))
+    by_country = sets_named("partner,country")
     with living(rules=Rules(Shape.of(WINDOWS, by_country), METRICS, enrichers)) as life:
         life.log = [one.replace(b'"v":1,', b'"v":1,"address":"192.0.2.0",', 1) for one in LOG]
         life.take(20)
