@@ -12,8 +12,9 @@ from pipeline.batch import Mark, Position, SessionState, is_position_key, unpack
 from pipeline.changelog import Changelog, Topics
 from pipeline.partition import Partition
 from pipeline.replay import OnOutside, Replayed
+from pipeline.rocks import is_damage
 from pipeline.rows import Rules
-from pipeline.store import Store, Stored, is_damage
+from pipeline.store import Store, Stored
 from pipeline.tail import NO_BATCH, Tail, Verdict, span_of
 from pipeline.windows import row_id_of, row_offset
 

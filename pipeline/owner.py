@@ -22,8 +22,8 @@ from pipeline.metrics import WorkerMetrics
 from pipeline.opening import Refused
 from pipeline.owned import Owned, Place, open_owned
 from pipeline.partition import Gap, Partition
+from pipeline.rocks import is_damage
 from pipeline.rows import Rules
-from pipeline.store import is_damage
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from pipeline.changelog import Lost, places_in, read_to_end, state_consumer
 from pipeline.opening import bring_to_end
 from pipeline.owned import Place
 from pipeline.replay import OnOutside, Replayed
-from pipeline.store import Store, is_damage
+from pipeline.rocks import is_damage
+from pipeline.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ import pytest
 
 from pipeline import store as store_module
 from pipeline.batch import Position
-from pipeline.store import Store, Stored, is_damage
+from pipeline.rocks import is_damage
+from pipeline.store import Store, Stored
 from tests.pipeline.lines import NOON
 from tests.pipeline.store_parts import HORIZON_S, apply_to, batch_of, mark_of, row_of
 
@@ -26,6 +27,21 @@ def test_a_store_closed_in_order_opens_with_everything(path: Path) -> None:
     assert again.stored() == Stored(Position(offset=4, ledger={"beacons": 4}), {"windows": 9})
     assert (list(again.all_rows()), len(again.marks([mark_of("a")[0]], NOON, NOON))) == ([row_of()], 1)
     again.close()
+
+
+def test_a_store_opened_again_filters_what_it_does_not_hold_as_a_new_one_does(path: Path) -> None:
+    in_memory = []
+    store = Store(path, HORIZON_S)
+    for _ in range(2):
+        apply_to(store, batch_of(marks=[mark_of(str(number)) for number in range(20_000)]))
+        store.close()
+        store = Store(path, HORIZON_S)
+        in_memory.append(store._db.property_int_value("rocksdb.estimate-table-readers-mem"))
+    store.close()
+    # A filter has 10 bits a mark.
+    assert min(in_memory) > 20_000
+    written = max(path.glob("OPTIONS-*"), key=lambda file: int(file.name.partition("-")[2])).read_text()
+    assert "filter_policy=bloomfilter" in written
 
 
 _DIES = """
