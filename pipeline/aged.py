@@ -53,8 +53,12 @@ class Aged:
         for digest, time_s, value in states:
             epoch = time_s // horizon_s
             if epoch != current:
-                current, prefix = epoch, self._epochs.setdefault(epoch, self._prefix + _EPOCH.pack(epoch))
+                current, prefix = epoch, self.begin(epoch)
             put(prefix + digest, value)
+
+    def begin(self, epoch: int) -> bytes:
+        """Return with what the keys of an epoch begin; from now on it is one of those held."""
+        return self._epochs.setdefault(epoch, self._prefix + _EPOCH.pack(epoch))
 
     @property
     def epochs(self) -> list[int]:

@@ -15,6 +15,7 @@ Mark = tuple[bytes, int, int]
 SessionState = tuple[bytes, int, bytes]
 
 DIGEST_BYTES = 16
+MARK_BYTES = DIGEST_BYTES + 8 + 4
 # Bytes of one `seen` record stay well below Kafka's 1 MiB: 28 bytes a mark before compression.
 MARKS_PER_RECORD = 16_000
 _MARKS_VERSION = b"\x01"
@@ -121,24 +122,48 @@ def pack_marks(marks: list[Mark]) -> bytes:
     return b"".join((_MARKS_VERSION, *(mark[0] for mark in marks), places.tobytes(), times.tobytes()))
 
 
+def count_marks(value: bytes) -> int:
+    """Return how many marks a `seen` record holds.
+
+    Raises:
+        ValueError: the value is none that pack_marks wrote.
+    """
+    count, rest = divmod(len(value) - 1, MARK_BYTES)
+    if value[:1] != _MARKS_VERSION or rest:
+        raise ValueError("unreadable seen record")
+    return count
+
+
+def mark_columns(value: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the columns of a `seen` record of marks as they lie in it: digests, places and times.
+
+    Raises:
+        ValueError: the value is none that pack_marks wrote.
+    """
+    count = count_marks(value)
+    end_of_digests = 1 + count * DIGEST_BYTES
+    end_of_places = end_of_digests + count * 8
+    return value[1:end_of_digests], value[end_of_digests:end_of_places], value[end_of_places:]
+
+
+def numbers_of(column: bytes, code: str) -> array[int]:
+    """Return the numbers of a column: places have the array code "Q", times (Unix seconds) have "I"."""
+    numbers = array(code)
+    numbers.frombytes(column)
+    if _IS_BIG_ENDIAN:
+        numbers.byteswap()
+    return numbers
+
+
 def unpack_marks(value: bytes) -> list[Mark]:
     """Return the marks of a `seen` record.
 
     Raises:
         ValueError: the value is none that pack_marks wrote.
     """
-    count, rest = divmod(len(value) - 1, DIGEST_BYTES + 12)
-    if value[:1] != _MARKS_VERSION or rest:
-        raise ValueError("unreadable seen record")
-    places, times = array("Q"), array("I")
-    end_of_digests = 1 + count * DIGEST_BYTES
-    places.frombytes(value[end_of_digests : end_of_digests + 8 * count])
-    times.frombytes(value[end_of_digests + 8 * count :])
-    if _IS_BIG_ENDIAN:
-        places.byteswap()
-        times.byteswap()
-    digests = [value[start : start + DIGEST_BYTES] for start in range(1, end_of_digests, DIGEST_BYTES)]
-    return list(zip(digests, places, times, strict=True))
+    column, places, times = mark_columns(value)
+    digests = [column[start : start + DIGEST_BYTES] for start in range(0, len(column), DIGEST_BYTES)]
+    return list(zip(digests, numbers_of(places, "Q"), numbers_of(times, "I"), strict=True))
 
 
 def session_records(sessions: Sequence[SessionState]) -> Iterator[bytes]:
@@ -158,13 +183,18 @@ def pack_sessions(sessions: Sequence[SessionState]) -> bytes:
     return _SESSIONS_VERSION + msgspec.msgpack.encode(sessions)
 
 
+def holds_sessions(value: bytes) -> bool:
+    """Tell a `seen` record of sessions from those of marks."""
+    return value[:1] == _SESSIONS_VERSION
+
+
 def unpack_seen(value: bytes) -> tuple[list[Mark], list[SessionState]]:
     """Return the marks or the sessions of a `seen` record.
 
     Raises:
         ValueError: the value is none of those that pack_marks and pack_sessions write.
     """
-    if value[:1] != _SESSIONS_VERSION:
+    if not holds_sessions(value):
         return unpack_marks(value), []
     try:
         return [], [(digest, time_s, state) for digest, time_s, state in msgspec.msgpack.decode(value[1:])]

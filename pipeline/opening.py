@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.batch import Mark, Position, SessionState, is_position_key, unpack_seen
+from pipeline.batch import Position, SessionState, count_marks, holds_sessions, is_position_key, unpack_seen
 from pipeline.changelog import Changelog, Topics
 from pipeline.partition import Partition
 from pipeline.replay import OnOutside, Replayed
@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 # Records written to the store at once during a replay: bounds memory, keeps the write batches cheap.
 CHUNK_ROWS = 20_000
-CHUNK_MARKS = 100_000
+# Of marks, packed as they came, 14 MB. Each such chunk becomes a file of the store.
+CHUNK_MARKS = 500_000
+CHUNK_SESSIONS = 50_000
 
 
 class Refused(Exception):
@@ -143,9 +145,10 @@ def bring_to_end(store: Store, source: Source, topics: Topics, grows: bool = Fal
 def _take(record: Replayed, topics: Topics, tail: Tail, replay: _Replay) -> None:
     if record.topic == topics.seen:
         value = record.value or b"\x01"
-        marks, sessions = unpack_seen(value)
-        tail.read_seen(record.key, value, len(marks), len(sessions))
-        replay.take_seen(record.key, marks, sessions)
+        seen = _Seen()
+        seen.read(value)
+        tail.read_seen(record.key, value, seen.marks, len(seen.sessions))
+        replay.take_seen(record.key, seen)
     elif is_position_key(record.key):
         if record.value is not None:
             tail.read_position(Position.read(record.value))
@@ -158,6 +161,38 @@ def _beginning(store: Store, stored: Stored) -> tuple[Tail, _Replay]:
     return Tail(newest), _Replay(store, newest)
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What batches have seen, in the order in which it came.
+
+    Attributes:
+        records: of marks, still packed. marks: how many they hold.
+        sessions: as they stood.
+    """
+
+    records: list[bytes] = field(default_factory=list)
+    marks: int = 0
+    sessions: list[SessionState] = field(default_factory=list)
+
+    def read(self, value: bytes) -> None:
+        """Add the value of a `seen` record.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if holds_sessions(value):
+            self.sessions += unpack_seen(value)[1]
+        else:
+            self.marks += count_marks(value)
+            self.records.append(value)
+
+    def add(self, other: _Seen) -> None:
+        """Add what was seen after it."""
+        self.records += other.records
+        self.marks += other.marks
+        self.sessions += other.sessions
+
+
 class _Replay:
     """Collects a replay into chunks for the store."""
 
@@ -166,11 +201,10 @@ class _Replay:
         self.stale: dict[bytes, None] = {}
         self._store = store
         self._rows: dict[bytes, bytes | None] = {}
-        self._marks: list[Mark] = []
-        self._sessions: list[SessionState] = []
+        self._seen = _Seen()
         # What batches have seen that may be torn, by the position after them. A batch that begins at a position proves
         # that whatever ends there or before it was written, or folded again by who wrote it.
-        self._waiting: dict[int, tuple[list[Mark], list[SessionState]]] = {}
+        self._waiting: dict[int, _Seen] = {}
         self._proven = newest
         self._highest = newest
 
@@ -184,23 +218,20 @@ class _Replay:
         self.stale.pop(key, None)
         self._rows[key] = value
         if len(self._rows) >= CHUNK_ROWS:
-            self.write()
+            self._write_rows()
 
-    def take_seen(self, key: bytes, marks: list[Mark], sessions: list[SessionState]) -> None:
+    def take_seen(self, key: bytes, seen: _Seen) -> None:
         begin, end = span_of(key)
         if (begin, end) == NO_BATCH:
             # Carried over by a rebuild, from before everything: no batch of this log makes it untrue.
-            self._marks += marks
-            self._sessions += sessions
+            self._seen.add(seen)
         elif end > self._proven:
-            waiting = self._waiting.setdefault(end, ([], []))
-            waiting[0].extend(marks)
-            waiting[1].extend(sessions)
+            self._waiting.setdefault(end, _Seen()).add(seen)
             if begin > self._proven:
                 self._keep_until(begin)
         # Else out of a transaction long past: what it has seen, batches before it have seen.
-        if len(self._marks) + len(self._sessions) >= CHUNK_MARKS:
-            self.write()
+        if self._seen.marks >= CHUNK_MARKS or len(self._seen.sessions) >= CHUNK_SESSIONS:
+            self._write_seen()
 
     def _keep_until(self, position: int) -> None:
         """Keep what batches have seen that end here or before it.
@@ -210,18 +241,22 @@ class _Replay:
         """
         self._proven = max(self._proven, position)
         for end in sorted(end for end in self._waiting if end <= position):
-            marks, sessions = self._waiting.pop(end)
-            self._marks += marks
-            self._sessions += sessions
+            self._seen.add(self._waiting.pop(end))
 
     def finish(self, position: Position) -> None:
         """Write the rest; what a batch that ends after this position has seen is to be seen again."""
         self._keep_until(position.offset)
-        self.write()
+        self._write_rows()
+        self._write_seen()
 
-    def write(self) -> None:
-        self._store.restore(self._rows, self._marks, self._sessions)
-        self._rows, self._marks, self._sessions = {}, [], []
+    def _write_rows(self) -> None:
+        self._store.restore(self._rows, [])
+        self._rows = {}
+
+    def _write_seen(self) -> None:
+        self._store.restore_marks(self._seen.records)
+        self._store.restore({}, [], self._seen.sessions)
+        self._seen = _Seen()
 
     def _held_offset(self, key: bytes) -> int:
         value = self._rows[key] if key in self._rows else self._store.row(key)

@@ -1,10 +1,10 @@
-"""How RocksDB keeps a store: its options, and what it says of files that it finds wrong."""
+"""How RocksDB keeps a store: its options, files made elsewhere, and what it says of files that it finds wrong."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict
+from rocksdict import BlockBasedOptions, Cache, IngestExternalFileOptions, Options, Rdict
 
 
 def open_folder(path: Path) -> Rdict:
@@ -31,6 +31,13 @@ def options() -> Options:
     table.set_block_cache(Cache(8 << 20))
     chosen.set_block_based_table_factory(table)
     return chosen
+
+
+def take_in(db: Rdict, file: Path) -> None:
+    """Make a table file, on the same disk, part of what RocksDB holds: newer than all that is there. It is moved."""
+    moved = IngestExternalFileOptions()
+    moved.set_move_files(True)
+    db.ingest_external_file([str(file)], moved)
 
 
 def is_damage(fault: BaseException) -> bool:

@@ -10,7 +10,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.batch import Batch, is_position_key
-from pipeline.changelog import Lost
 from pipeline.opening import Refused, open_partition
 from tests.pipeline.life import RULES, TOPIC_ID, Life, Sent, living, records, truth
 from tests.pipeline.lines import NOON
@@ -251,39 +250,6 @@ def test_a_topic_that_was_created_again_is_refused_and_its_state_kept() -> None:
         life.close()
         with pytest.raises(Refused, match="python -m pipeline rebuild"):
             open_partition(0, life.path / "0", MemoryChangelog(life.kafka), TOPICS, RULES, "another-topic")  # type: ignore[arg-type]
-        assert life.finish() == TRUTH
-
-
-@pytest.mark.parametrize("wiped", [False, True])
-def test_a_kafka_that_falls_silent_in_a_replay_leaves_the_store_openable(wiped: bool) -> None:
-    class Silent(MemoryChangelog):
-        def replay(self, *arguments: Any) -> Any:
-            for number, record in enumerate(super().replay(*arguments)):
-                if number == 4:
-                    raise Lost("replay: Kafka is silent")
-                yield record
-
-    with living(LOG) as life:
-        for _ in range(3):
-            life.take(5)
-            life.checkpoint()
-        life.crash(wiped)
-        with pytest.raises(Lost):
-            open_partition(0, life.path / str(life.lives), Silent(life.kafka), TOPICS, RULES, TOPIC_ID)  # type: ignore[arg-type]
-        assert life.finish() == TRUTH
-
-
-def test_a_replay_in_chunks_gives_what_a_replay_at_once_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.opening.CHUNK_ROWS", 2)
-    monkeypatch.setattr("pipeline.opening.CHUNK_MARKS", 2)
-    with living(LOG) as life:
-        for _ in range(5):
-            life.take(4)
-            life.checkpoint()
-        stale = [record for record in _logs(life)[0] if not is_position_key(record[1])][:3]
-        life.crash(wiped=True)
-        life.kafka.append(stale)
-        assert life.stored_table() == truth(LOG[:20])
         assert life.finish() == TRUTH
 
 
