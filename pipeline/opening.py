@@ -211,11 +211,13 @@ class _Replay:
     def take_row(self, key: bytes, value: bytes | None, tail: Tail) -> None:
         if value is not None:
             offset = tail.read_row(key, value)
-            if offset < self._highest and self._held_offset(key) > offset:
+            if offset > self._highest:
+                self._highest = offset
+            elif offset < self._highest and self._held_offset(key) > offset:
                 self.stale[key] = None
                 return
-            self._highest = max(self._highest, offset)
-        self.stale.pop(key, None)
+        if self.stale:
+            self.stale.pop(key, None)
         self._rows[key] = value
         if len(self._rows) >= CHUNK_ROWS:
             self._write_rows()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from pipeline.batch import Position
-from pipeline.windows import row_offset
+from pipeline.windows import offset_text
 
 # Only the last batch is judged; torn ones may have come behind it.
 MOST_SEEN = 64
@@ -43,7 +43,9 @@ class Tail:
 
     newest: int = -1
     is_late: bool = False
+    # Of the rows read last; none since the last position row.
     _row_offset: int = -1
+    _offset_text: bytes = b""
     _rows: int = 0
     _checksum: int = 0
     _highest: int = -1
@@ -54,13 +56,15 @@ class Tail:
 
     def read_row(self, key: bytes, value: bytes) -> int:
         """Take in a row; return the beacon offset that it includes."""
-        offset = row_offset(value)
-        if offset != self._row_offset:
-            self._row_offset, self._rows, self._checksum = offset, 0, 0
+        text = offset_text(value)
+        if text != self._offset_text:
+            # Once a batch, not once a row.
+            self._offset_text, self._row_offset = text, int(text)
+            self._rows = self._checksum = 0
+            self._highest = max(self._highest, self._row_offset)
         self._rows += 1
-        self._checksum = crc32(value, crc32(key, self._checksum))
-        self._highest = max(self._highest, offset)
-        return offset
+        self._checksum = crc32(key + value, self._checksum)
+        return self._row_offset
 
     def read_seen(self, key: bytes, value: bytes, marks: int, sessions: int) -> None:
         """Take in a record of so many marks and sessions, by its key `previous-offset`.
@@ -80,7 +84,7 @@ class Tail:
         rows = self._rows if self._row_offset == position.offset else 0
         self._whole = rows == position.rows and (not rows or self._checksum == position.checksum)
         self._position = position
-        self._row_offset, self._rows, self._checksum = -1, 0, 0
+        self._row_offset, self._offset_text, self._rows, self._checksum = -1, b"", 0, 0
 
     def verdict(self, stored: Position | None) -> Verdict:
         """Return where to go on.

@@ -248,7 +248,12 @@ def read_row(row_id: RowId, key: bytes, value: bytes) -> Row:
 
 def row_offset(value: bytes) -> int:
     """Return the beacon offset that a row's value includes, without decoding the rest."""
-    return int(value[value.rindex(b":") + 1 : -1])
+    return int(offset_text(value))
+
+
+def offset_text(value: bytes) -> bytes:
+    """Return the digits of the beacon offset that a row's value includes."""
+    return value[value.rindex(b":") + 1 : -1]
 
 
 def is_expired(window: Window, start: int, now_s: float) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.batch import Batch, Position
 from pipeline.catalog import WINDOWS
-from pipeline.store import Store, Stored, row_place_of
+from pipeline.store import Store, Stored, row_place, row_place_of
 from tests.pipeline.life import folder
 from tests.pipeline.lines import NOON
 from tests.pipeline.store_parts import HORIZON_S, apply_to, batch_of, mark_of, row_of
@@ -84,6 +85,18 @@ def test_the_oldest_rows_of_a_window_come_first_and_no_others(
             wanted = [key for start, key in old if start < before][:most]
             assert store.oldest_rows(WINDOWS[window].seconds, before, most) == wanted
         store.close()
+
+
+@given(
+    window=st.integers(0, 2),
+    start=st.integers(0, 2**40),
+    partner=st.sampled_from(["1", "", ',\\"set\\":', "}", '{\\"window\\":\\"1h\\",\\"start\\":5,\\"set\\":']),
+)
+def test_where_a_row_lies_is_told_by_its_key_whatever_its_dimensions_say(window: int, start: int, partner: str) -> None:
+    key = row_of(start, partner, window)[0]
+    words = orjson.loads(key)
+    assert words["set"] == "partner"
+    assert row_place(key) == row_place_of(WINDOWS[window].seconds, words["start"], key)
 
 
 def test_rows_and_marks_do_not_run_into_each_other(store: Store) -> None:
