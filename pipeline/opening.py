@@ -20,9 +20,13 @@ from pipeline.windows import row_id_of, row_offset
 
 log = logging.getLogger(__name__)
 
-# Records written to the store at once during a replay: bounds memory, keeps the write batches cheap.
-CHUNK_ROWS = 20_000
-# Of marks, packed as they came, 14 MB. Each such chunk becomes a file of the store.
+# Records written to the store at once during a replay: bounds memory. Each chunk of rows or marks becomes a file of the
+# store, and four files at once are compacted: few large ones cost less CPU (14.5 s for four partitions of 250,000 rows
+# and 1,250,000 marks at once, 18.7 s with chunks of 20,000 rows, measured).
+CHUNK_ROWS = 100_000
+# Of their values: rows with sketches are large.
+CHUNK_ROW_BYTES = 16 << 20
+# 14 MB, packed as they came.
 CHUNK_MARKS = 500_000
 CHUNK_SESSIONS = 50_000
 
@@ -201,6 +205,7 @@ class _Replay:
         self.stale: dict[bytes, None] = {}
         self._store = store
         self._rows: dict[bytes, bytes | None] = {}
+        self._row_bytes = 0
         self._seen = _Seen()
         # What batches have seen that may be torn, by the position after them. A batch that begins at a position proves
         # that whatever ends there or before it was written, or folded again by who wrote it.
@@ -219,7 +224,8 @@ class _Replay:
         if self.stale:
             self.stale.pop(key, None)
         self._rows[key] = value
-        if len(self._rows) >= CHUNK_ROWS:
+        self._row_bytes += len(value or b"")
+        if len(self._rows) >= CHUNK_ROWS or self._row_bytes >= CHUNK_ROW_BYTES:
             self._write_rows()
 
     def take_seen(self, key: bytes, seen: _Seen) -> None:
@@ -253,7 +259,7 @@ class _Replay:
 
     def _write_rows(self) -> None:
         self._store.restore(self._rows, [])
-        self._rows = {}
+        self._rows, self._row_bytes = {}, 0
 
     def _write_seen(self) -> None:
         self._store.restore_marks(self._seen.records)

@@ -1,4 +1,4 @@
-"""Many marks go into the store as a sorted file: it then holds what a write batch would have put there."""
+"""Many marks or rows go into the store as a sorted file: it then holds what a write batch would have put there."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ marks = st.tuples(
 
 
 @pytest.fixture(autouse=True)
-def _one_mark_is_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def _one_is_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "MANY_MARKS", 1)
+    monkeypatch.setattr(store_module, "MANY_ROWS", 1)
 
 
 def _held(store: Store) -> tuple[dict[bytes, bytes], list[int], set[int]]:
@@ -58,6 +59,39 @@ def test_a_store_holds_the_same_marks_whether_they_came_in_files_or_in_write_bat
         assert _held(again) == held
         again.close()
         written.close()
+
+
+@given(
+    chunks=st.lists(
+        st.dictionaries(
+            st.tuples(st.integers(0, 2), st.sampled_from([NOON, NOON + 60, 0]), st.sampled_from(["1", "2", "10"])),
+            st.none() | st.integers(0, 9),
+            max_size=12,
+        ),
+        max_size=5,
+    ),
+    filed=st.lists(st.booleans(), min_size=5, max_size=5),
+)
+def test_the_last_version_of_a_row_or_its_deletion_stands_whichever_way_each_came(
+    chunks: list[dict[tuple[int, int, str], int | None]], filed: list[bool]
+) -> None:
+    truth: dict[bytes, bytes] = {}
+    with folder() as base, pytest.MonkeyPatch.context() as patch:
+        store = Store(base / "s", HORIZON_S)
+        for chunk, is_filed in zip(chunks, filed, strict=False):
+            patch.setattr(store_module, "MANY_ROWS", 1 if is_filed else 1000)
+            rows: dict[bytes, bytes | None] = {}
+            for (window, start, partner), plays in chunk.items():
+                key, value = row_of(start, partner, window, plays or 0)
+                rows[key] = None if plays is None else value
+                truth.pop(key, None)
+            store.restore(rows, [])
+            truth |= {key: value for key, value in rows.items() if value is not None}
+            assert dict(store.all_rows()) == truth
+        store.close()
+        again = Store(base / "s", HORIZON_S)
+        assert dict(again.all_rows()) == truth
+        again.close()
 
 
 def test_thousands_of_marks_of_all_beginnings_are_found_again(store: Store) -> None:
@@ -110,7 +144,8 @@ def test_a_store_whose_replay_was_killed_after_a_file_of_marks_begins_it_again(s
     # What is on disk is what a killed process leaves.
     killed = path.with_name("killed")
     shutil.copytree(path, killed)
-    (killed / "marks.bulk").write_bytes(b"half a file")
+    for name in ("marks.bulk", "rows.bulk"):
+        (killed / name).write_bytes(b"half a file")
     again = Store(killed, HORIZON_S)
     assert again.stored() == Stored()
     again.restore(dict([row_of()]), [])
@@ -121,7 +156,7 @@ def test_a_store_whose_replay_was_killed_after_a_file_of_marks_begins_it_again(s
     assert whole.stored() == Stored(Position(offset=2), {"seen": 1})
     assert list(whole.all_rows()) == [row_of()]
     assert len(whole.marks([mark_of("a")[0], mark_of("b")[0]], NOON, NOON)) == 2
-    assert not (killed / "marks.bulk").exists()
+    assert list(killed.glob("*.bulk")) == []
     whole.close()
 
 

@@ -9,6 +9,7 @@ import pytest
 from pipeline.batch import is_position_key
 from pipeline.changelog import Lost
 from pipeline.opening import open_partition
+from pipeline.store import Store
 from tests.pipeline.life import RULES, TOPIC_ID, living, truth
 from tests.pipeline.state_topics import TOPICS, MemoryChangelog
 from tests.pipeline.test_opening import LOG, TRUTH
@@ -23,6 +24,7 @@ def test_a_kafka_that_falls_silent_in_a_replay_leaves_the_store_openable(
     monkeypatch.setattr("pipeline.opening.CHUNK_ROWS", 2)
     monkeypatch.setattr("pipeline.opening.CHUNK_MARKS", 2)
     monkeypatch.setattr("pipeline.store.MANY_MARKS", many)
+    monkeypatch.setattr("pipeline.store.MANY_ROWS", many)
 
     class Silent(MemoryChangelog):
         def replay(self, *arguments: Any) -> Any:
@@ -44,6 +46,7 @@ def test_a_kafka_that_falls_silent_in_a_replay_leaves_the_store_openable(
 @pytest.mark.parametrize("many", [1, 50_000])
 def test_a_replay_in_chunks_gives_what_a_replay_at_once_gives(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
     monkeypatch.setattr("pipeline.store.MANY_MARKS", many)
+    monkeypatch.setattr("pipeline.store.MANY_ROWS", many)
     monkeypatch.setattr("pipeline.opening.CHUNK_ROWS", 2)
     monkeypatch.setattr("pipeline.opening.CHUNK_MARKS", 2)
     with living(LOG) as life:
@@ -59,3 +62,22 @@ def test_a_replay_in_chunks_gives_what_a_replay_at_once_gives(monkeypatch: pytes
         life.kafka.append(stale)
         assert life.stored_table() == truth(LOG[:20])
         assert life.finish() == TRUTH
+
+
+def test_rows_of_many_bytes_are_written_before_there_are_many_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    restore = Store.restore
+
+    def restoring(store: Store, rows: dict[bytes, bytes | None], *seen: Any) -> None:
+        written.append(sum(len(value or b"") for value in rows.values()))
+        restore(store, rows, *seen)
+
+    monkeypatch.setattr("pipeline.opening.CHUNK_ROW_BYTES", 200)
+    monkeypatch.setattr(Store, "restore", restoring)
+    with living(LOG) as life:
+        life.take(20)
+        life.checkpoint()
+        life.crash(wiped=True)
+        assert life.stored_table() == truth(LOG[:20])
+    assert sum(written) > 800
+    assert max(written) < 400
