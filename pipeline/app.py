@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 # How long a file that an operator replaced stays unseen.
 FILES_S = 1.0
+# How often checkpoints that are due are looked for: what one is late by.
+LOOK_S = 0.05
 
 
 class Line:
@@ -71,7 +73,7 @@ class Line:
         self.metrics.watch_standby(self.standby)
         self.app = _faust_app(kafka, worker, self.group, place)
         self.app.transport = Transport([*self.app.conf.broker_consumer], self.app, self.fetch)
-        self._checkpoint_s = place.checkpoint_s
+        self._look_s = min(LOOK_S, place.checkpoint_s)
         self._even_out_s = worker.even_out_s
         self._even_out_at = math.inf
         self._wire()
@@ -110,7 +112,7 @@ class Line:
         following = asyncio.ensure_future(self._follow_files())
         stopping = asyncio.ensure_future(stop.wait())
         while not stopping.done() and not crashed.done():
-            await asyncio.wait([stopping, crashed], timeout=self._checkpoint_s, return_when="FIRST_COMPLETED")
+            await asyncio.wait([stopping, crashed], timeout=self._look_s, return_when="FIRST_COMPLETED")
             self.owner.checkpoint()
             await self.owner.follow_retention()
             self._even_out()

@@ -115,11 +115,11 @@ def pack_marks(marks: list[Mark]) -> bytes:
     By column, little-endian: version byte, all digests, all places (8 bytes), all times (4 bytes). Digests do
     not compress; places and times, one behind another, do (measured with zstd: 28 bytes become 17.5).
     """
-    places, times = array("Q", (mark[1] for mark in marks)), array("I", (mark[2] for mark in marks))
+    places, times = array("Q", [mark[1] for mark in marks]), array("I", [mark[2] for mark in marks])
     if _IS_BIG_ENDIAN:
         places.byteswap()
         times.byteswap()
-    return b"".join((_MARKS_VERSION, *(mark[0] for mark in marks), places.tobytes(), times.tobytes()))
+    return b"".join((_MARKS_VERSION, *[mark[0] for mark in marks], places.tobytes(), times.tobytes()))
 
 
 def count_marks(value: bytes) -> int:

@@ -46,6 +46,7 @@ MAX_ENTRY_BYTES = 64
 # What is remembered as it was sent: players send far less, and whoever sends more must not have it kept.
 LONGEST_PARTNER = 64
 LONGEST_KIND = 64
+LONGEST_INDEX = 16
 # Every byte percent-encoded: no longer one is an entry.
 LONGEST_ENTRY = 3 * MAX_ENTRY_BYTES
 NO_SESSION = b""
@@ -116,6 +117,7 @@ class EventReader:
         played = ("playTimeSum",) if self._keeps_sessions else ()
         further = (*parameters_of_amounts(metrics), *parameters_of_dimensions(dimensions))
         self._finder = Finder((*BASE, *played, *further))
+        self._find = self._finder.find
         self._dimensions = DimensionReader(dimensions, enrichment, self._finder.names)  # type: ignore[arg-type]
         self._has_dimensions = bool(dimensions)
         self._amounts = Amounts(metrics, self._finder.names)
@@ -123,6 +125,8 @@ class EventReader:
         self._partners: Remembered[str | None, tuple[str, str]] = Remembered(LONGEST_PARTNER)
         self._entries: Remembered[str | None, tuple[str, str]] = Remembered(LONGEST_ENTRY)
         self._kinds: Remembered[tuple[str | None, str | None, str], Kind] = Remembered(LONGEST_KIND)
+        # Its number, as text, and what of it was bad.
+        self._indexes: Remembered[str | None, tuple[int, str, tuple[str, ...]]] = Remembered(LONGEST_INDEX)
 
     def refresh(self) -> None:
         """Forget what was looked up in files of the operator that are others now."""
@@ -135,34 +139,30 @@ class EventReader:
             Rejected: the line, its body or its partner cannot be understood, or an id is over its bound.
         """
         line = read_line(raw)
-        values = parameters_of(line, self._finder)
+        # Nearly all: a query as it came, no body.
+        is_plain = not (line.query64 or line.body or line.body64)
+        values = self._find(line.query) if is_plain else parameters_of(line, self._finder)
         if values[3] is None or values[4] is None:
             # Something every event should have is not there: absent, or its name is percent-encoded.
             values = with_encoded_names(line, values, self._finder)
         return self._event(values, line)
 
-    def _event(self, values: Values, line: Line) -> Event:  # noqa: C901
+    def _event(self, values: Values, line: Line) -> Event:
         # One function on purpose: each call that it is cut into costs 0.1 us a beacon.
         type_raw, partner_raw, entry_raw, session_raw, index_raw, start_raw, service, action = values[:8]
         partner, partner_json = self._partners.get(partner_raw) or self._partner(partner_raw or "")
         asked = (service, action, type_raw or "")
         type_text, kind, amounts, numeric = self._kinds.get(asked) or self._kind(*asked, line.path)
         entry, entry_json = self._entries.get(entry_raw) or self._entry(entry_raw or "")
-        session, index, start = session_raw or "", index_raw or "", start_raw or ""
+        session, start = session_raw or "", start_raw or ""
         if "%" in session:
             # KAVA's guid%3Aguid needs no more than this; what is done here, `decoded` does not do twice.
             session = session.replace("%3A", ":")
         if "%" in session or "+" in session:
             session = decoded(session)
-        if len(session) > MAX_SESSION_BYTES // 4 and len(raw_bytes(session)) > MAX_SESSION_BYTES:
+        if len(session) > MAX_SESSION_BYTES // 4 and _is_long(session):
             raise Rejected(Reason.LONG_SESSION)
-        bad: tuple[str, ...] = ()
-        if index.isdigit() and index.isascii() and len(index) < 16:
-            number = int(index)
-        else:
-            number, index = -1, decoded(index)
-            if index_raw is not None and not _INDEX.fullmatch(index):
-                bad = ("eventIndex",)
+        number, index, bad = self._indexes.get(index_raw) or self._index(index_raw)
         if "%" in start or "+" in start:
             start = decoded(start)
         if session in ABSENT or index in ABSENT:
@@ -199,6 +199,14 @@ class EventReader:
         json_text = orjson.dumps(raw.decode("utf-8", "backslashreplace")).decode()
         return self._entries.remember(text, (entry, json_text))
 
+    def _index(self, raw: str | None) -> tuple[int, str, tuple[str, ...]]:
+        text = raw or ""
+        if text.isdigit() and text.isascii() and len(text) < 16:
+            return self._indexes.remember(raw, (int(text), text, ()))
+        text = decoded(text)
+        bad = ("eventIndex",) if raw is not None and not _INDEX.fullmatch(text) else ()
+        return self._indexes.remember(raw, (-1, text, bad))
+
     def _kind(self, service: str | None, action: str | None, raw: str, path: str) -> Kind:
         """Return what is to be known of an event type; it is unknown if this is no event of the analytics service.
 
@@ -214,6 +222,12 @@ class EventReader:
             return text, *self._amounts.of(kind if path.endswith("/collect") else UNKNOWN_TYPE)
         kind = kind if decoded(service) == "analytics" else UNKNOWN_TYPE
         return self._kinds.remember((service, action, raw), (text, *self._amounts.of(kind)))
+
+
+def _is_long(session: str) -> bool:
+    # KAVA's, guid:guid, are longer than a quarter of the bound: ASCII is not encoded to be weighed.
+    size = len(session) if session.isascii() else len(raw_bytes(session))
+    return size > MAX_SESSION_BYTES
 
 
 _default = EventReader()

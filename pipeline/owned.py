@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from pipeline.partition import Partition
 from pipeline.rows import Rules
 from pipeline.store import Store
 
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
 
 @dataclass(slots=True)
 class Owned:
@@ -24,6 +27,7 @@ class Owned:
         acks: (offset, acknowledge) of events not yet in a written checkpoint.
         writing: the checkpoint under way.
         sought: the offset that was not in the log when it was last asked for.
+        due: when its next checkpoint is to begin, by the monotonic clock.
     """
 
     partition: Partition
@@ -33,6 +37,15 @@ class Owned:
     acks: list[tuple[int, Callable[[], Any]]] = field(default_factory=list)
     writing: asyncio.Task[None] | None = None
     sought: int = -1
+    due: float = 0.0
+
+    def begins(self, now: float, every_s: float) -> None:
+        """Take notice that a checkpoint begins: the next is due on the beat, or a beat later where this one is late.
+
+        So what comes to a partition that was idle is due at once, and a worker that is behind writes no more often.
+        """
+        on_time = now - self.due < every_s / 4
+        self.due = (self.due if on_time else now) + every_s
 
     def close(self, damaged: bool = False) -> None:
         """Let store and changelog go, nothing left of a damaged store. Blocks."""
@@ -42,6 +55,15 @@ class Owned:
             self.store.close()
         finally:
             self.changelog.close()
+
+
+def first_beat(beside: int, every_s: float) -> float:
+    """Return after how long the first checkpoint of a partition is due that is opened beside so many others.
+
+    Each has a beat of its own: at one moment for all they would hold up the loop, Kafka and the report together.
+    Multiples of the golden ratio are spread evenly, however many there will be.
+    """
+    return every_s * (beside * _GOLDEN % 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pipeline.changelog import Lost
 from pipeline.fetch import Fetch, Records
 from pipeline.metrics import WorkerMetrics
 from pipeline.opening import Refused
-from pipeline.owned import Owned, Place, open_owned
+from pipeline.owned import Owned, Place, first_beat, open_owned
 from pipeline.partition import Gap, Partition
 from pipeline.rocks import is_damage
 from pipeline.rows import Rules
@@ -149,6 +149,7 @@ class Owner:
                 owned.partition.position,
                 time.monotonic() - started,
             )
+            owned.due = time.monotonic() + first_beat(len(self._open), self._place.checkpoint_s)
             self._open[number] = owned
             self._fetch.start(number, owned.partition.position + 1)
             return
@@ -254,9 +255,10 @@ class Owner:
     # -- checkpoints
 
     def checkpoint(self) -> None:
-        """Begin the checkpoint of every partition that has something to write and none under way."""
+        """Begin the checkpoint of every partition that is due, has something to write and none under way."""
+        now = time.monotonic()
         for owned in list(self._open.values()):
-            if self._may_write(owned):
+            if now >= owned.due and self._may_write(owned):
                 self._checkpoint(owned)
 
     def _may_write(self, owned: Owned) -> bool:
@@ -264,6 +266,7 @@ class Owner:
         return owned.writing is None and partition.is_dirty and not partition.is_healing
 
     def _checkpoint(self, owned: Owned) -> None:
+        owned.begins(time.monotonic(), self._place.checkpoint_s)
         try:
             batch, places = owned.partition.prepare(owned.topic_id, time.time())
         except Exception as fault:

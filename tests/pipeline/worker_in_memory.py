@@ -93,6 +93,7 @@ class World:
         opened: every partition opened, in order.
         open_faults: raised by the next openings.
         gate: openings wait for it.
+        checkpoint_s: between two checkpoints of a partition; 0: there is one whenever the owner is asked.
     """
 
     base: Path
@@ -105,6 +106,7 @@ class World:
     gate: threading.Event = field(default_factory=threading.Event)
     opening_now: int = 0
     most_at_once: int = 0
+    checkpoint_s: float = 0.0
     checkpoint_cells: int = 1_000_000
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -119,7 +121,9 @@ class World:
     def worker(self, name: str = "a") -> Worker:
         """Return a new worker."""
         fetch = MemoryFetch(self.logs)
-        place = Place({}, TOPICS, "g", self.base / name, lambda topic: TOPIC_ID, 1.0, self.checkpoint_cells)
+        place = Place(
+            {}, TOPICS, "g", self.base / name, lambda topic: TOPIC_ID, self.checkpoint_s, self.checkpoint_cells
+        )
         metrics = WorkerMetrics()
         owner = Owner(place, self.rules, fetch, metrics)  # type: ignore[arg-type]
         reader = MemoryReader(self.kafka)
