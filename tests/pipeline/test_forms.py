@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,38 @@ def test_whatever_forms_are_known_the_values_are_those_of_a_plain_reading(learne
     finder = taught(*learned)
     for query in (*learned, *asked):
         assert finder.find(query) == plainly(query), query
+
+
+@given(st.integers(0, 8), st.lists(QUERIES, min_size=1, max_size=5), st.lists(QUERIES, max_size=5))
+def test_whatever_queries_begin_alike_the_values_are_those_of_a_plain_reading(
+    begin: int, learned: list[str], asked: list[str]
+) -> None:
+    with patch.object(forms, "BEGIN", begin), patch.object(forms, "MOST_BEGINS", 2):
+        finder = taught(*learned)
+        for query in (*learned, *asked, *learned):
+            assert finder.find(query) == plainly(query), query
+
+
+def test_two_forms_that_begin_alike_are_told_apart_by_their_pairs() -> None:
+    alike = "x=" + "1" * forms.BEGIN
+    short, long = f"{alike}&eventType=3", f"{alike}&eventType=3&entryId=1"
+    finder = taught(short, long)
+    assert finder.find(short) == plainly(short)
+    assert finder.find(long) == plainly(long)
+    assert finder._by_begin == {alike[: forms.BEGIN]: None}
+
+
+def test_what_begins_as_a_known_query_is_found_without_counting_its_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    finder = taught("eventType=3&x=1")
+    monkeypatch.setattr(finder, "_search", None)
+    assert finder.find("eventType=3&x=1") == ("3", None, None, None, None)
+
+
+def test_of_what_queries_begin_with_no_more_is_remembered_than_the_bound() -> None:
+    finder = taught("eventType=3&x=1")
+    for number in range(forms.MOST_BEGINS + 10):
+        finder.find(f"eventType={number}&x=1")
+    assert len(finder._by_begin) < forms.MOST_BEGINS
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ingest.beacon import Beacon
 from ingest.wire import encode
-from pipeline import dimensions
-from pipeline.amounts import Amounts
+from pipeline import amounts, dimensions
+from pipeline.amounts import DAY_MS, Amounts
 from pipeline.catalog import DIMENSIONS, METRICS
 from pipeline.dimensions import DimensionReader, Remembered
 from pipeline.enrich.beacons_own import BeaconsOwn
@@ -119,3 +119,11 @@ def test_what_is_remembered_stays_under_its_bounds_and_is_what_was_put_in(asked:
             assert len(memory) <= 5
             assert sum(map(_characters, memory)) <= 100
             assert all(_characters(each) <= 40 for each in memory)
+
+
+def test_a_long_number_is_read_and_not_kept() -> None:
+    amounts.number_of("1.5", 1000, DAY_MS)
+    kept = amounts._known_number.cache_info().currsize
+    assert amounts.number_of("0" * 14 + "2.25", 1000, DAY_MS) == 2_250
+    assert amounts.number_of("9" * 10_000, 1000, DAY_MS) == -1
+    assert amounts._known_number.cache_info().currsize == kept
