@@ -3,6 +3,10 @@
 No client library here speaks KIP-890, so a late message of one transaction can tear or join another
 (reliability.md 1.1). A position row says how many rows and marks its batch has, with a checksum; this reads
 the changelog's end against it. Only the last batch is judged: compaction takes rows out of earlier ones.
+
+Rows of one offset may be of several batches, with no position row between them: of two that end at one offset, as one
+that only writes stale rows again, compaction leaves only the later position row; and who heals a torn batch to where
+it ended leaves the rows that it wrote as they are. All of them include the same beacons; the last ones are the batch's.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from pipeline.batch import Position
-from pipeline.windows import offset_text
+from pipeline.windows import checksum_of, offset_text
 
 # Only the last batch is judged; torn ones may have come behind it.
 MOST_SEEN = 64
@@ -46,8 +50,8 @@ class Tail:
     # Of the rows read last; none since the last position row.
     _row_offset: int = -1
     _offset_text: bytes = b""
-    _rows: int = 0
-    _checksum: int = 0
+    # All rows of that offset in a row: about what one checkpoint holds.
+    _rows: list[tuple[bytes, bytes]] = field(default_factory=list)
     _highest: int = -1
     _position: Position | None = None
     _whole: bool = True
@@ -59,11 +63,9 @@ class Tail:
         text = offset_text(value)
         if text != self._offset_text:
             # Once a batch, not once a row.
-            self._offset_text, self._row_offset = text, int(text)
-            self._rows = self._checksum = 0
+            self._offset_text, self._row_offset, self._rows = text, int(text), []
             self._highest = max(self._highest, self._row_offset)
-        self._rows += 1
-        self._checksum = crc32(key + value, self._checksum)
+        self._rows.append((key, value))
         return self._row_offset
 
     def read_seen(self, key: bytes, value: bytes, marks: int, sessions: int) -> None:
@@ -81,10 +83,12 @@ class Tail:
             self.is_late = True
             return
         self.newest, self.is_late = position.offset, False
-        rows = self._rows if self._row_offset == position.offset else 0
-        self._whole = rows == position.rows and (not rows or self._checksum == position.checksum)
+        rows = self._rows if self._row_offset == position.offset else []
+        # Whatever stands before these is an earlier batch's.
+        last = rows[max(0, len(rows) - position.rows) :]
+        self._whole = len(last) == position.rows and (not last or checksum_of(last) == position.checksum)
         self._position = position
-        self._row_offset, self._offset_text, self._rows, self._checksum = -1, b"", 0, 0
+        self._row_offset, self._offset_text, self._rows = -1, b"", []
 
     def verdict(self, stored: Position | None) -> Verdict:
         """Return where to go on.

@@ -85,6 +85,36 @@ def test_a_row_that_comes_late_is_left_to_the_next_owner_until_a_newer_one_mends
         assert life.finish() == life.stored_table()
 
 
+def test_a_row_that_was_written_again_leaves_a_copy_whole_after_kafka_has_compacted() -> None:
+    with followed(LOG[:8]) as (life, follower):
+        _count(life, 6)
+        late = [(TOPICS.windows, key, value) for _, key, value in life.kafka.logs[TOPICS.windows]][:1]
+        _count(life, 2)
+        life.crash()
+        life.kafka.append(late)
+        _count(life, 0)
+        assert (life.kafka.position().previous, life.kafka.position().offset) == (7, 7)
+        # Of the two checkpoints that end there only the position row of the later one is left.
+        life.kafka.compact()
+        assert follower.follow()
+        assert follower.copy.position == 7
+        follower.take_over()
+        assert life.finish() == life.stored_table() == truth(LOG[:8])
+
+
+def test_a_torn_checkpoint_that_was_healed_to_its_own_end_leaves_a_copy_whole() -> None:
+    with followed(LOG[:8]) as (life, follower):
+        _count(life, 6)
+        life.kafka.torn = lambda batch: batch[:2]
+        _count(life, 2)
+        assert not follower.follow()
+        assert life.finish() == truth(LOG[:8])
+        assert follower.follow()
+        assert follower.copy.position == 7
+        follower.take_over()
+        assert life.stored_table() == truth(LOG[:8])
+
+
 def test_a_copy_of_topics_that_were_deleted_begins_anew() -> None:
     with followed(LOG) as (life, follower):
         _count(life, 20)

@@ -83,6 +83,21 @@ def test_a_row_twice_or_another_value_or_order_is_healed() -> None:
         assert _two(rows).verdict(None) == Verdict(BEFORE_SECOND, heal_until=9)
 
 
+def test_rows_that_an_earlier_batch_left_at_the_same_offset_are_not_held_against_the_last_one() -> None:
+    # As compaction leaves them where a row was written again, and as a torn try leaves them that was healed to its end.
+    left = _rows(9, "y", "z")
+    for rows in (SECOND, SECOND[:1], []):
+        for previous in (4, 9):
+            position = _position(previous, 9, rows)
+            assert _two([*left, *rows], position, 0).verdict(None) == Verdict(position)
+
+
+def test_rows_that_an_earlier_batch_left_stand_for_none_that_the_last_one_lost() -> None:
+    for lost in range(3):
+        rows = [*_rows(9, "z"), *SECOND[:lost], *SECOND[lost + 1 :]]
+        assert _two(rows).verdict(None) == Verdict(BEFORE_SECOND, heal_until=9)
+
+
 def test_lost_marks_are_healed() -> None:
     for marks in (0, 1, 2):
         assert _two(marks=marks).verdict(None) == Verdict(BEFORE_SECOND, heal_until=9)
@@ -159,7 +174,8 @@ def test_a_last_checkpoint_is_whole_or_healed_to_its_end_and_never_gone_on_from_
 ) -> None:
     rows = [SECOND[number] for number in kept]
     verdict = _two(rows, P_SECOND if has_position else None, marks).verdict(None)
-    is_whole = has_position and kept == [0, 1, 2] and marks >= 3
+    # What stands before all of its rows is no part of it: a torn try of it, say.
+    is_whole = has_position and kept[-3:] == [0, 1, 2] and marks >= 3
     if is_whole:
         assert verdict == Verdict(P_SECOND)
     elif has_position:

@@ -63,3 +63,11 @@ def test_rows_that_no_worker_has_counted_on_are_told_from_a_torn_checkpoint(writ
     with pytest.raises(Lost, match="its last checkpoint is not whole"):
         deleted((ROW, b'{"plays":1,"offset":3}'), (position_key(0), torn.value()))
     assert written == []
+
+
+def test_rows_are_erased_where_an_earlier_erasure_and_compaction_left_one_position_row_of_two(
+    written: list[Batch],
+) -> None:
+    erased = Position(previous=3, offset=3, time=9, ledger={"beacons": 4}, topic="t")
+    assert deleted((ROW, b'{"plays":1,"offset":3}'), (position_key(0), erased.value())) == 1
+    assert [(batch.expired, batch.position) for batch in written] == [([ROW], erased)]
