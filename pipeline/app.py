@@ -1,7 +1,7 @@
 """THE LINE of a worker: beacons come from Kafka through a Faust agent, and go to the partition's owner.
 
 topic beacons -> fetch -> Faust agent -> owner.take -> partition: accept, judge, fold
-every second:  owner.checkpoint -> one transaction a partition
+every second of each partition: owner.checkpoint -> one transaction
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 # How long a file that an operator replaced stays unseen.
 FILES_S = 1.0
-# How often checkpoints that are due are looked for: what one is late by.
+# How often checkpoints that are due are looked for: what one is late by, at most, while Kafka answers.
 LOOK_S = 0.05
 
 

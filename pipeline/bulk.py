@@ -6,7 +6,7 @@ files. With what goes before, 4.3 us; sorted here and written once, 1.5 us. Of a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from struct import Struct
@@ -49,8 +49,7 @@ def entries_by_epoch(records: Sequence[bytes], horizon_s: int) -> dict[int, byte
 
 def write_rows(path: Path, rows: Mapping[bytes, bytes | None]) -> None:
     """Write rows, by their places in the store, into a new table file; one with no value is deleted from the store."""
-    writer = SstFileWriter(options())
-    writer.open(str(path))
+    writer = _new(path)
     for place in sorted(rows):
         value = rows[place]
         if value is None:
@@ -60,18 +59,36 @@ def write_rows(path: Path, rows: Mapping[bytes, bytes | None]) -> None:
     writer.finish()
 
 
-def write_marks(path: Path, parts: Mapping[bytes, bytearray]) -> None:
-    """Write entries into a new table file, each part's under its prefix; of one digest the last entry counts."""
-    writer = SstFileWriter(options())
-    writer.open(str(path))
-    put = writer.__setitem__
+def write_marks(
+    path: Path, records: Sequence[bytes], horizon_s: int, prefix_of: Callable[[int], bytes]
+) -> Collection[int]:
+    """Write the marks of `seen` records into a new table file, under the prefix of their epoch; return the epochs.
+
+    Of one digest the last mark of an epoch counts.
+
+    Raises:
+        ValueError: a record is none that pack_marks wrote.
+    """
     with _turn:
-        for prefix, entries in sorted(parts.items()):
+        epochs = entries_by_epoch(records, horizon_s)
+        writer = _new(path)
+        put = writer.__setitem__
+        for prefix, entries in sorted((prefix_of(epoch), entries) for epoch, entries in epochs.items()):
             for bucket in _buckets(entries):
                 # The loop over them runs in C: 0.1 us less a mark (measured).
                 for _ in map(put, *_keys_and_values(prefix, bucket)):
                     pass
         writer.finish()
+    return epochs.keys()
+
+
+def _new(path: Path) -> SstFileWriter:
+    # What was left by a process that was killed while RocksDB took it in may be a second name of a file that is in use:
+    # written over, that would be damaged.
+    path.unlink(missing_ok=True)
+    writer = SstFileWriter(options())
+    writer.open(str(path))
+    return writer
 
 
 def _joined(records: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:

@@ -86,7 +86,10 @@ class Finder:
         if form is not None:
             known = self._forms.setdefault(pairs, [])
             known.insert(0, form)
-            del known[MOST_FORMS:]
+            if len(known) > MOST_FORMS:
+                known.pop()
+                # What led to the one that is gone.
+                self._by_begin.clear()
 
 
 def form_of(query: str, names: Sequence[str]) -> Form | None:

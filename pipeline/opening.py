@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 # store, and four files at once are compacted: few large ones cost less CPU (14.5 s for four partitions of 250,000 rows
 # and 1,250,000 marks at once, 18.7 s with chunks of 20,000 rows, measured).
 CHUNK_ROWS = 100_000
-# Of their values: rows with sketches are large.
-CHUNK_ROW_BYTES = 16 << 20
+# Of their keys and values: rows with sketches are large.
+CHUNK_ROW_BYTES = 24 << 20
 # 14 MB, packed as they came.
 CHUNK_MARKS = 500_000
 CHUNK_SESSIONS = 50_000
@@ -224,7 +224,7 @@ class _Replay:
         if self.stale:
             self.stale.pop(key, None)
         self._rows[key] = value
-        self._row_bytes += len(value or b"")
+        self._row_bytes += len(key) + len(value or b"")
         if len(self._rows) >= CHUNK_ROWS or self._row_bytes >= CHUNK_ROW_BYTES:
             self._write_rows()
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ from pipeline.opening import open_partition
 from pipeline.partition import Partition
 from pipeline.rows import Rules
 from pipeline.store import Store
-
-_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(slots=True)
@@ -40,12 +38,12 @@ class Owned:
     due: float = 0.0
 
     def begins(self, now: float, every_s: float) -> None:
-        """Take notice that a checkpoint begins: the next is due on the beat, or a beat later where this one is late.
+        """Take notice that a checkpoint begins: the next is due on the beat, half a beat to one and a half from now.
 
-        So what comes to a partition that was idle is due at once, and a worker that is behind writes no more often.
+        So one that is late or early moves no later one, a worker that is behind writes no more often, and what comes
+        to a partition that was idle is due at once.
         """
-        on_time = now - self.due < every_s / 4
-        self.due = (self.due if on_time else now) + every_s
+        self.due += every_s * max(0, 1 + round((now - self.due) / every_s))
 
     def close(self, damaged: bool = False) -> None:
         """Let store and changelog go, nothing left of a damaged store. Blocks."""
@@ -57,13 +55,17 @@ class Owned:
             self.changelog.close()
 
 
-def first_beat(beside: int, every_s: float) -> float:
-    """Return after how long the first checkpoint of a partition is due that is opened beside so many others.
+def free_beat(dues: Iterable[float], now: float, every_s: float) -> float:
+    """Return when the first checkpoint of a partition is due, beside others that are due then: within a beat.
 
-    Each has a beat of its own: at one moment for all they would hold up the loop, Kafka and the report together.
-    Multiples of the golden ratio are spread evenly, however many there will be.
+    In the middle of the widest gap between their beats: at one moment for all they would hold up the loop, Kafka and
+    the report together.
     """
-    return every_s * (beside * _GOLDEN % 1)
+    beats = sorted(due % every_s for due in dues)
+    if not beats:
+        return now
+    begin, end = max(pairwise([*beats, beats[0] + every_s]), key=lambda gap: gap[1] - gap[0])
+    return now + ((begin + end) / 2 - now) % every_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pipeline.changelog import Lost
 from pipeline.fetch import Fetch, Records
 from pipeline.metrics import WorkerMetrics
 from pipeline.opening import Refused
-from pipeline.owned import Owned, Place, first_beat, open_owned
+from pipeline.owned import Owned, Place, free_beat, open_owned
 from pipeline.partition import Gap, Partition
 from pipeline.rocks import is_damage
 from pipeline.rows import Rules
@@ -149,7 +149,8 @@ class Owner:
                 owned.partition.position,
                 time.monotonic() - started,
             )
-            owned.due = time.monotonic() + first_beat(len(self._open), self._place.checkpoint_s)
+            dues = [other.due for other in self._open.values()]
+            owned.due = free_beat(dues, time.monotonic(), self._place.checkpoint_s)
             self._open[number] = owned
             self._fetch.start(number, owned.partition.position + 1)
             return

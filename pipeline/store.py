@@ -1,9 +1,9 @@
 """The store: a partition's rows, marks and position in RocksDB. A cache: deleting it costs time, never counts.
 
 One key space, told apart by the first byte, so that one write batch is atomic over all of it. No write-ahead
-log: after a crash RocksDB holds an older whole state, with the changelog offsets that belong to it, and the
-changelog gives the rest. Keys: `r` window size (4) start (8) row key · `m` epoch (4) identity · `s` epoch (4)
-session · `p`.
+log: after a crash RocksDB holds an older whole state (and some of a replay that was under way), with the changelog
+offsets that belong to it, and the changelog gives the rest. Keys: `r` window size (4) start (8) row key · `m` epoch
+(4) identity · `s` epoch (4) session · `p`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rocksdict import Rdict, WriteBatch, WriteOptions
 
 from pipeline.aged import Aged
 from pipeline.batch import Batch, Mark, Position, SessionState, count_marks, unpack_marks
-from pipeline.bulk import entries_by_epoch, write_marks, write_rows
+from pipeline.bulk import write_marks, write_rows
 from pipeline.catalog import WINDOWS
 from pipeline.rocks import is_damage, open_folder, take_in
 
@@ -258,11 +258,10 @@ class Store:
         if sum(map(count_marks, records)) < MANY_MARKS:
             self.restore({}, [mark for record in records for mark in unpack_marks(record)])
             return
-        epochs = entries_by_epoch(records, self._horizon_s)
-        parts = {self._marks.begin(epoch): entries for epoch, entries in epochs.items()}
-        write_marks(file := self._path / "marks.bulk", parts)
+        file = self._path / "marks.bulk"
+        epochs = write_marks(file, records, self._horizon_s, self._marks.begin)
         take_in(self._db, file)
-        self._came |= epochs.keys()
+        self._came.update(epochs)
 
     def restored(self, position: Position | None, offsets: dict[str, int]) -> None:
         """Write what the state includes after a replay."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -157,6 +158,27 @@ def test_a_store_whose_replay_was_killed_after_a_file_of_marks_begins_it_again(s
     assert list(whole.all_rows()) == [row_of()]
     assert len(whole.marks([mark_of("a")[0], mark_of("b")[0]], NOON, NOON)) == 2
     assert list(killed.glob("*.bulk")) == []
+    whole.close()
+
+
+def test_a_file_left_by_a_kill_while_it_was_taken_in_is_not_written_over(path: Path) -> None:
+    store = Store(path, HORIZON_S)
+    store.restore(dict([row_of()]), [])
+    store.restore_marks([pack_marks([mark_of("a", 1)])])
+    store.restored(Position(offset=1), {"seen": 1})
+    store.close()
+    # RocksDB links a file in, and takes its old name away afterwards.
+    rows_file, marks_file = sorted(path.glob("*.sst"))[:2]
+    os.link(rows_file, path / "rows.bulk")
+    os.link(marks_file, path / "marks.bulk")
+    again = Store(path, HORIZON_S)
+    again.restore(dict([row_of(start=NOON + 60)]), [])
+    again.restore_marks([pack_marks([mark_of("b", 2)])])
+    again.close()
+    whole = Store(path, HORIZON_S)
+    assert whole.stored() == Stored(Position(offset=1), {"seen": 1})
+    assert len(whole.marks([mark_of("a")[0], mark_of("b")[0]], NOON, NOON)) == 2
+    assert len(list(whole.all_rows())) == 2
     whole.close()
 
 

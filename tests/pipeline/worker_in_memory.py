@@ -93,7 +93,7 @@ class World:
         opened: every partition opened, in order.
         open_faults: raised by the next openings.
         gate: openings wait for it.
-        checkpoint_s: between two checkpoints of a partition; 0: there is one whenever the owner is asked.
+        checkpoint_s: between two checkpoints of a partition; next to nothing: there is one whenever the owner is asked.
     """
 
     base: Path
@@ -106,7 +106,7 @@ class World:
     gate: threading.Event = field(default_factory=threading.Event)
     opening_now: int = 0
     most_at_once: int = 0
-    checkpoint_s: float = 0.0
+    checkpoint_s: float = 1e-9
     checkpoint_cells: int = 1_000_000
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
