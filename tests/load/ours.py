@@ -1,8 +1,8 @@
 """Our worker as a contender: a real process on the loaded topic, its state and topics fresh, its counts checked.
 
-It is ready and idle when the beacons come, copied into its line faster than it counts; it is done when the last of them
-is in a committed position. What its process used in between is what they cost: no start, and no part of a checkpoint
-left out on either side.
+It is ready and idle, and is then stopped (SIGSTOP) until all beacons are copied into its line: like its peers it finds
+a full topic, and nothing but Kafka works beside it. It is done when the last of them is in a committed position. What
+its process used in between is what they cost: no start, and no part of a checkpoint left out on either side.
 """
 
 from __future__ import annotations
@@ -108,23 +108,35 @@ def count_all(session: Session, name: str, loaded: Loaded, settings: dict[str, s
 def count_on(session: Session, name: str, loaded: Loaded, settings: dict[str, str], prefix: str, out: Path) -> Run:
     """Let a worker of a line count what is loaded, on top of what its state holds; write its counts to `out`."""
     port = free_port()
-    with process(session, ["pipeline", "worker"], prefix, settings | {"WORKER_PORT": str(port)}, "worker") as running:
+    # Kafka must not take its partitions while it stands still.
+    settings = settings | {"WORKER_PORT": str(port), "WORKER_SESSION_TIMEOUT_MS": "80000"}
+    with process(session, ["pipeline", "worker"], prefix, settings, "worker") as running:
         wait_ready(running, port, 300)
         before = idle_cpu_seconds(running.pid)
         topic = prefix + "beacons"
         ends = kafka.end_offsets(session.broker, topic)
         for partition, more in kafka.end_offsets(session.broker, loaded.topic).items():
             ends[partition] += more
-        began = time.monotonic()
-        copy = [sys.executable, "-m", "tests.load.copy", session.broker.bootstrap, loaded.topic, topic]
-        with subprocess.Popen(copy, cwd=ROOT) as copying:
-            watch_positions(session, prefix, ends, running)
-            if copying.wait(10):
+        with _stopped(running):
+            copy = [sys.executable, "-m", "tests.load.copy", session.broker.bootstrap, loaded.topic, topic]
+            if subprocess.run(copy, cwd=ROOT, check=False).returncode:
                 raise ContenderFailedError("the copy of the beacons failed")
+        began = time.monotonic()
+        watch_positions(session, prefix, ends, running)
         whole, wall, peak = cpu_seconds(running.pid), time.monotonic() - began, peak_mib(running.pid)
     out.write_bytes(dump(counts(session, prefix)))
     per = 1e6 / loaded.beacons
     return Run(name, loaded.beacons, (whole - before) * per, wall * per, whole, peak)
+
+
+@contextmanager
+def _stopped(running: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let a process stand still."""
+    running.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        running.send_signal(signal.SIGCONT)
 
 
 def idle_cpu_seconds(pid: int) -> float:
