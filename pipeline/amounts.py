@@ -13,8 +13,10 @@ from pipeline.parameters import decoded
 
 # By metric name.
 Counts = dict[str, int]
-# Place of a parameter among the values of an event, its name, scale and most, and the metrics that it feeds.
-Numeric = tuple[tuple[int, str, int, int, tuple[tuple[str, Adds], ...]], ...]
+Names = tuple[str, ...]
+# Place of a parameter among the values of an event, its name, scale and most, and the metrics that take its value, that
+# count it where it is above zero, and that count it where it lacks.
+Numeric = tuple[tuple[int, str, int, int, Names, Names, Names], ...]
 
 DAY_MS = 86_400_000
 MAX_KBPS = 10_000_000
@@ -53,13 +55,26 @@ class Amounts:
         return {metric.name: 1 for metric in self._metrics if metric.adds is Adds.ONE and kind in metric.types}
 
     def _numeric(self, kind: int) -> Numeric:
-        by_parameter: dict[tuple[str, int, int], list[tuple[str, Adds]]] = {}
+        by_parameter: dict[tuple[str, int, int], list[Metric]] = {}
         for metric in self._metrics:
             if metric.parameter and kind in metric.types and metric.adds is not Adds.WATCHED:
                 of_ms = metric.parameter in _MILLISECONDS
                 scale, most = (1000, DAY_MS) if of_ms else (1, MAX_KBPS)
-                by_parameter.setdefault((metric.parameter, scale, most), []).append((metric.name, metric.adds))
-        return tuple((self._names.index(asked[0]), *asked, tuple(adding)) for asked, adding in by_parameter.items())
+                by_parameter.setdefault((metric.parameter, scale, most), []).append(metric)
+        return tuple(
+            (
+                self._names.index(asked[0]),
+                *asked,
+                _that_add(Adds.VALUE, metrics),
+                _that_add(Adds.HAVING, metrics),
+                _that_add(Adds.LACKING, metrics),
+            )
+            for asked, metrics in by_parameter.items()
+        )
+
+
+def _that_add(adds: Adds, metrics: Sequence[Metric]) -> Names:
+    return tuple(metric.name for metric in metrics if metric.adds is adds)
 
 
 def parameters_of_amounts(metrics: Sequence[Metric]) -> tuple[str, ...]:
@@ -70,8 +85,8 @@ def parameters_of_amounts(metrics: Sequence[Metric]) -> tuple[str, ...]:
 def with_numbers(fixed: Counts, numeric: Numeric, values: Values) -> tuple[Counts, tuple[str, ...]]:
     """Return the fixed amounts and those that the values say, and the parameters that were no usable number."""
     bad: tuple[str, ...] = ()
-    extra: Counts | None = None
-    for place, parameter, scale, most, adding in numeric:
+    amounts: Counts | None = None
+    for place, parameter, scale, most, summed, having, lacking in numeric:
         text = values[place]
         if text is None:
             number = -1
@@ -82,14 +97,17 @@ def with_numbers(fixed: Counts, numeric: Numeric, values: Values) -> tuple[Count
             number = number_of(text, scale, most)
             if number < 0 and not (scale == 1 and text in _UNKNOWN_NUMBERS):
                 bad += (parameter,)
-        for name, adds in adding:
-            amount = number if adds is Adds.VALUE else int(number > 0)
-            if adds is Adds.LACKING:
-                amount = int(number in (-1, 1, 3))
-            if amount > 0:
-                extra = {} if extra is None else extra
-                extra[name] = amount
-    return (fixed if extra is None else {**fixed, **extra}), bad
+        if number > 0:
+            amounts = {**fixed} if amounts is None else amounts
+            for name in summed:
+                amounts[name] = number
+            for name in having:
+                amounts[name] = 1
+        if lacking and number in (-1, 1, 3):
+            amounts = {**fixed} if amounts is None else amounts
+            for name in lacking:
+                amounts[name] = 1
+    return (fixed if amounts is None else amounts), bad
 
 
 def number_of(text: str, scale: int, most: int) -> int:

@@ -163,9 +163,9 @@ class EventReader:
         if len(session) > MAX_SESSION_BYTES // 4 and _is_long(session):
             raise Rejected(Reason.LONG_SESSION)
         number, index, bad = self._indexes.get(index_raw) or self._index(index_raw)
-        if "%" in start or "+" in start:
+        if start and not start.isdigit():
             start = decoded(start)
-        if session in ABSENT or index in ABSENT:
+        if session in ABSENT or (number < 0 and index in ABSENT):
             identity = record_identity_of(line.id)
         elif self._by_pair:
             identity = pair_identity_of(partner, session, index)
@@ -174,8 +174,9 @@ class EventReader:
         if numeric:
             amounts, faults = with_numbers(amounts, numeric, values)
             bad += faults
-        further = self._dimensions.read(values, partner, line) if self._has_dimensions else ()
-        row = (partner_json, entry_json, *further)
+        row: tuple[str, ...] = (partner_json, entry_json)
+        if self._has_dimensions:
+            row += self._dimensions.read(values, partner, line)
         event = Event(line.time, partner, entry_json, row, kind, identity, amounts, bad)
         if self._keeps_sessions and session not in ABSENT and kind != UNKNOWN_TYPE:
             event.session = session_of(partner, session)

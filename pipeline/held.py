@@ -36,6 +36,8 @@ class HeldSessions:
 
     def bring(self, events: Sequence[tuple[int, Event]], low_s: int, high_s: int) -> None:
         """Bring the sessions of these events into memory."""
+        if not self._fold.keeps_any:
+            return
         missing = list({event.session for _, event in events if event.session not in self._sessions} - {NO_SESSION})
         if missing:
             known = self._store.sessions(missing, low_s, high_s)

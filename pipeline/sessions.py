@@ -120,6 +120,7 @@ class SessionFold:
 
     Attributes:
         making: by which the looks of these sessions are made.
+        keeps_any: some metric needs sessions.
     """
 
     def __init__(self, shape: Shape, metrics: Sequence[Metric]) -> None:
@@ -129,6 +130,7 @@ class SessionFold:
         self._types = [frozenset(int(kind) for kind in metric.types) for metric in counted]
         self._peak = next((n for n, types in enumerate(self._types) if types == {int(EventType.VIEW)}), None)
         self._watched = next((metric.name for metric in metrics if metric.adds is Adds.WATCHED), None)
+        self.keeps_any = bool(counted) or self._watched is not None
         self._shape = shape
         self.making = Making(shape, self._names)
         self._finest_s = shape.windows[0].seconds
