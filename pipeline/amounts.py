@@ -26,6 +26,7 @@ UNKNOWN_TYPE = -1
 # partition from being counted for good.
 MAX_TYPE = 19_999
 KNOWN_TYPES = frozenset(int(kind) for kind in EventType)
+# Characters of a number that is remembered: longer ones are no number that players say.
 _SHORT = 16
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,30})?", re.ASCII)
 _MILLISECONDS = frozenset(metric.parameter for metric in METRICS if metric.unit == "ms")

@@ -69,7 +69,7 @@ class Fetch:
                 "isolation.level": "read_uncommitted",
                 "fetch.wait.max.ms": 100,
                 "queued.max.messages.kbytes": 8_192,
-                # A full queue holds a quarter of a second of work, and is asked for a second only by default.
+                # A full queue is a quarter of a second of work; by default it is filled again only after a second.
                 "fetch.queue.backoff.ms": 10,
                 "fetch.message.max.bytes": 1_048_576,
                 "log.connection.close": False,
