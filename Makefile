@@ -43,8 +43,8 @@ test: $(VENV)/dev.stamp ## Everything: check, the line in memory, a browser, rea
 	@sh deploy/local/test-tools.sh
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target lint types fetched
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PURE)
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --durations=5 $(PARTS)
-	@$(BIN)/python -m pytest --durations=15 $(WHOLE)
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --durations=5 -o faulthandler_timeout=300 $(PARTS)
+	@$(BIN)/python -m pytest -vv --durations=15 $(WHOLE)
 
 # What tests take from elsewhere, fetched beside what only computes.
 .PHONY: fetched
@@ -59,7 +59,7 @@ chaos: $(VENV)/dev.stamp ## Only the faults, drawn by SEED, against the whole li
 
 .PHONY: fuzz
 fuzz: $(VENV)/dev.stamp ## Readers of requests, lines and spool files against bytes found by coverage (FUZZ_SECONDS=20 each, SEED=1)
-	@$(BIN)/python -m pytest -s tests/fuzz
+	@$(BIN)/python -m pytest -s -o faulthandler_timeout=0 tests/fuzz
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp ## Everything that is claimed of cost, beside its peers, as ratios (BENCH="worker ingest --quick")

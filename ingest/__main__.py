@@ -7,6 +7,7 @@ counts on past it; what lay in its spool is given up.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import re
@@ -29,6 +30,8 @@ log = logging.getLogger("ingest")
 # What an ingest calls itself: its INGEST_ID with its number among the processes that share it, or what it drew.
 _NAME = re.compile(r".+\.\d+|ingest-[0-9a-f]{8}")
 _FORGET_SECONDS = 10.0
+# An orderly stop takes 14 at most; the supervisor waits for 19.
+_STOP_SECONDS = 18.0
 _LOOK_SECONDS = 0.05
 
 
@@ -48,6 +51,8 @@ async def serve(config: Config, spans: Spans) -> None:
     port = await process.start(int(os.environ.get(CHILD_VARIABLE, "0").split()[0]))
     log.info("started name=%s address=http://%s:%d folder=%s", process.name, config.ingest_host, port, folder.path)
     await stopped.wait()
+    # A stop that hangs says where and ends: nothing that was answered is lost by it.
+    faulthandler.dump_traceback_later(config.ingest_stop_delay_seconds + _STOP_SECONDS, exit=True)
     await process.stop()
     log.info("stopped name=%s answered=%d", process.name, process.ledger.answered)
 

@@ -6,6 +6,7 @@ import zlib
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+import orjson
 
 BOM = b"\xef\xbb\xbf"
 # Around a body, in JSON and in forms; no others, so that ingest and worker read one session.
@@ -114,8 +115,9 @@ def _session_in_body(beacon: Beacon) -> bytes | None:
             return None
         if raw.startswith(b'"'):
             return str(msgspec.json.decode(raw)).encode()
-        return raw if raw.isdigit() else msgspec.json.encode(msgspec.json.decode(raw))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # Of other numbers one is written in several ways: as the worker writes it.
+        return raw if raw.isdigit() else orjson.dumps(orjson.loads(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, orjson.JSONDecodeError):
         # The body stays stored as it came; the pipeline says what is wrong with it.
         return None
 

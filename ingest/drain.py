@@ -99,7 +99,11 @@ class Drain:
                 await asyncio.sleep(1)
 
     async def _drain(self, segments: Segments, segment: Segment) -> None:
-        reading = await asyncio.to_thread(segments.read, segment)
+        try:
+            reading = await asyncio.to_thread(segments.read, segment)
+        except FileNotFoundError:
+            # Somebody has deleted it: lost, but those behind it are not.
+            reading = Reading((), 0, 0, 0)
         self._look_for_damage(segment, reading)
         if self._file != segment.path:
             self._file, self._has = segment.path, set()
@@ -113,7 +117,9 @@ class Drain:
             if number in has:
                 continue
             try:
-                await asyncio.wait_for(at_once.acquire(), _DELIVERY_SECONDS)
+                # Not wait_for, which can swallow the cancellation that ends this drain.
+                async with asyncio.timeout(_DELIVERY_SECONDS):
+                    await at_once.acquire()
             except TimeoutError:
                 raise KafkaAway(_why(deliveries)) from None
             delivery = self._send(record, loop, partial(has.add, number))

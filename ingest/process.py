@@ -38,6 +38,7 @@ _CLOCK_STEP_SECONDS = 1.0
 _FINISH_SECONDS = 7.0
 _LAST_WORD_SECONDS = 2.0
 _LAST_REQUEST_SECONDS = 1.0
+_PARTS_END_SECONDS = 2.0
 
 
 class Process:
@@ -169,15 +170,22 @@ class Process:
         for connection in list(self._desk.connections):
             connection.cut()
         await self._wait(lambda: not self.ledger.waiting, until + 1)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._end_parts()
         await self._spool.close()
         if self._kafka_answers():
             word = self._heartbeat.beat() if self._spool.since() else self._heartbeat.sign_off(self.name)
             await self._wait(word.done, self._loop.time() + _LAST_WORD_SECONDS)
         self._folder.release()
+
+    async def _end_parts(self) -> None:
+        """Cancel what looks after the promises; one that does not end must not hold the others' stop up."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, running = await asyncio.wait(tasks, timeout=_PARTS_END_SECONDS)
+            for task in running:
+                log.error("part_not_ended part=%s", getattr(task.get_coro(), "__qualname__", "unknown"))
 
     def _start_task(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine)

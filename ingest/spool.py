@@ -178,5 +178,6 @@ class Spool:
     async def close(self) -> None:
         """Wait for what is being written, unless the disk hangs: who waited for that was told so."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), _CLOSE_SECONDS)
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._idle.wait()
         self._thread.shutdown(wait=False)

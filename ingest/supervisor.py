@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 from ingest.config import CHILD_VARIABLE, Config
@@ -26,12 +25,13 @@ _STOP_SECONDS = 19.0
 def run(config: Config) -> int:
     """Keep the children running until SIGTERM or SIGINT; return the exit code."""
     _check_port(config)
-    stopped = threading.Event()
+    # A list, not an Event: a handler that came while its lock is held would wait for ever.
+    stopped: list[int] = []
     for end in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(end, lambda *_: stopped.set())
+        signal.signal(end, lambda number, _: stopped.append(number))
     children = [_start(number) for number in range(config.ingest_processes)]
     started_again: set[int] = set()
-    while not stopped.wait(_LOOK_SECONDS):
+    while not _stopped_after(_LOOK_SECONDS, stopped):
         for number, child in enumerate(children):
             code = child.poll()
             if code is None:
@@ -41,11 +41,15 @@ def run(config: Config) -> int:
                 _stop(children, config)
                 return 1
             log.error("child_died number=%d code=%d", number, code)
-            stopped.wait(_AGAIN_SECONDS)
-            if not stopped.is_set():
+            if not _stopped_after(_AGAIN_SECONDS, stopped):
                 started_again.add(number)
                 children[number] = _start(number)
     return _stop(children, config)
+
+
+def _stopped_after(seconds: float, stopped: list[int]) -> bool:
+    time.sleep(seconds)
+    return bool(stopped)
 
 
 def _check_port(config: Config) -> None:

@@ -184,7 +184,8 @@ class Standby:
                 if copy.is_wanted and copy.due <= time.monotonic() and self.may_follow():
                     await self._bring_up(copy)
             try:
-                await asyncio.wait_for(self._ending.wait(), ROUND_S)
+                async with asyncio.timeout(ROUND_S):
+                    await self._ending.wait()
             except TimeoutError:
                 continue
 

@@ -119,7 +119,8 @@ def _note(ended: Ended, metrics: ProbeMetrics) -> None:
 
 async def _is_set(stop: asyncio.Event, within_s: float) -> bool:
     try:
-        await asyncio.wait_for(stop.wait(), max(0.0, within_s))
+        async with asyncio.timeout(max(0.0, within_s)):
+            await stop.wait()
     except TimeoutError:
         return False
     return True

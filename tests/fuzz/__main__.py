@@ -34,6 +34,8 @@ def main(target: str, seconds: int, runs: int, seed: int, corpus: Path | None) -
             f"-runs={runs}",
             f"-seed={seed}",
             "-max_len=4096",
+            # An input that is read without end is a finding; by default it is one after twenty minutes, if at all.
+            "-timeout=30",
             "-print_final_stats=1",
         )
         atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={Path.cwd()}/", str(folder)], TARGETS[target])

@@ -26,8 +26,9 @@ SEED = os.environ.get("SEED", "1")
 def test_no_bytes_that_coverage_leads_to_break_a_promise(target: str, tmp_path: Path) -> None:
     command = (sys.executable, "-m", "tests.fuzz", target, "--seconds", str(SECONDS), "--seed", SEED)
     # The working folder is where an input that broke a promise is left.
+    environment = os.environ | {"PYTHONPATH": str(REPO)}
     done = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(REPO)}, capture_output=True, text=True, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS + 120
     )
     assert done.returncode == 0, done.stderr[-4000:]
     runs = re.search(r"number_of_executed_units: (\d+)", done.stderr)

@@ -37,6 +37,8 @@ PLANTED = [
     (rules.nothing_left_open, "tests/line/test_x.py", "time.sleep(3)"),
     (rules.nothing_left_open, EVENT, 'x = "/home/me/kafka"'),
     (rules.nothing_swallowed, EVENT, SWALLOWS),
+    (rules.nothing_left_open, EVENT, "late = asyncio.wait_for(x, 1)"),
+    (rules.nothing_left_open, EVENT, "from asyncio import sleep, wait_for"),
 ]
 
 

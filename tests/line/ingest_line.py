@@ -114,7 +114,9 @@ class Line:
         """Stop in order, once, however often it is asked."""
         if self._stopping is None:
             self._stopping = asyncio.create_task(self.process.stop())
-        await asyncio.shield(self._stopping)
+        # Far more than it takes: a stop that does not end is a fault to see, not to wait for.
+        async with asyncio.timeout(60):
+            await asyncio.shield(self._stopping)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)

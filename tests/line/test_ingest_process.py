@@ -92,13 +92,13 @@ def on_disk(folder: Path) -> list[int]:
 )
 async def test_what_can_not_start_says_why_in_one_line(tmp_path: Path, settings: dict[str, str], says: str) -> None:
     process = await launched(tmp_path, free_port(), **settings)
-    _, stderr = await process.communicate()
+    _, stderr = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, stderr.decode()) == (1, says)
 
 
 async def test_an_id_that_is_no_name_is_not_forgotten(tmp_path: Path) -> None:
     process = await launched(tmp_path, free_port(), "forget", "edge-1")
-    _, stderr = await process.communicate()
+    _, stderr = await asyncio.wait_for(process.communicate(), 60)
     says = "ingest: 'edge-1' is no name of an ingest: `python -m pipeline status` prints them, as edge-1.0\n"
     assert (process.returncode, stderr.decode()) == (1, says)
 
@@ -144,10 +144,40 @@ async def test_sigterm_answers_what_was_read_and_ends_in_time(tmp_path: Path) ->
         start = time.monotonic()
         process.terminate()
         await sending
-        assert await process.wait() == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
         assert time.monotonic() - start < 20
         stuck.close()
     assert sorted(answered) == on_disk(tmp_path)
+
+
+# The process itself, with a stop that never ends.
+HANGS = """
+import asyncio
+import ingest.__main__
+from ingest.process import Process
+ingest.__main__._STOP_SECONDS = 0.5
+async def hangs(self):
+    await asyncio.Event().wait()
+Process.stop = hangs
+raise SystemExit(ingest.__main__.main())
+"""
+
+
+async def test_a_stop_that_hangs_says_where_and_ends(tmp_path: Path) -> None:
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HANGS, env=environment(tmp_path, port, {}), stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        await until_status(port, b"/ready", 200)
+        process.terminate()
+        _, stderr = await asyncio.wait_for(process.communicate(), 60)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+    assert process.returncode == 1
+    assert "Timeout (0:00:00.500000)!" in stderr.decode()
 
 
 async def test_several_processes_share_the_port_and_one_that_dies_is_replaced(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ async def test_clients_that_take_every_file_end_nothing(tmp_path: Path) -> None:
         for _ in range(4):
             crowd = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(200)))
             # Each goes when ingest has closed it, as late as may be, and not before.
-            await asyncio.gather(*(reader.read() for reader, _ in crowd), return_exceptions=True)
+            async with asyncio.timeout(120):
+                await asyncio.gather(*(reader.read() for reader, _ in crowd), return_exceptions=True)
             for _, writer in crowd:
                 writer.transport.abort()
         await until_status(port, b"/collect?n=1", 200)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -144,7 +145,8 @@ async def test_refusals_can_be_read_by_the_page_too(tmp_path: Path, request_line
     async with ingest_line(tmp_path) as line:
         reader, writer = await line.connect()
         writer.write(f"{request_line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        async with asyncio.timeout(60):
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         lines = head.split(b"\r\n")
         assert int(lines[0].split(b" ")[1]) == status
         assert b"Access-Control-Allow-Origin: *" in lines

@@ -95,7 +95,9 @@ def report_of(folder: Path, diffs: tuple[Diff, ...], *asked: str) -> dict[str, A
     with_lines(folder, *diffs)
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{folder}:{REPO}", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", SCRIPT, str(folder), *asked]
-    done = subprocess.run(command, check=False, env=environment, cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        command, check=False, env=environment, cwd=folder, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -157,9 +157,12 @@ async def test_a_report_that_is_killed_takes_its_feed_with_it(tmp_path: Path) ->
     command = [sys.executable, "-c", textwrap.dedent(_REPORT), *_command(tmp_path / "report.sqlite")]
     report = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     assert report.stdout is not None
-    pid = int(await report.stdout.readline())
-    assert _is_there(pid)
-    report.kill()
+    try:
+        async with asyncio.timeout(60):
+            pid = int(await report.stdout.readline())
+        assert _is_there(pid)
+    finally:
+        report.kill()
     await report.wait()
     await until(lambda: not _is_there(pid), 30, "the feed is gone too")
 

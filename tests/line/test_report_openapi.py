@@ -47,7 +47,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[st
     assert started.wait(20)
     yield found[0]
     loop.call_soon_threadsafe(stop.set)
-    thread.join()
+    thread.join(60)
+    assert not thread.is_alive(), "it does not end"
     loop.close()
 
 

@@ -24,24 +24,25 @@ def install(script: Path = INSTALL, lock: Path = LOCK) -> None:
     lock.parent.mkdir(exist_ok=True)
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        done = subprocess.run([str(script)], capture_output=True, text=True, check=False)
+        done = subprocess.run([str(script)], capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, f"tests/manifests/install-tools failed:\n{done.stdout}{done.stderr}"
 
 
 def check(*command: str | Path, given: str | None = None, folder: Path = REPO) -> str:
     """Run a checker to its end and return what it printed; its refusal is the test's failure."""
-    done = subprocess.run(
-        tuple(map(str, command)), input=given, cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = _run(*command, given=given, folder=folder)
     assert done.returncode == 0, f"{Path(command[0]).name} says:\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
 
 def refuses(*command: str | Path, given: str | None = None) -> bool:
     """Tell whether a checker refuses: a checker that lets everything pass checks nothing."""
-    return (
-        subprocess.run(tuple(map(str, command)), input=given, cwd=REPO, capture_output=True, text=True, check=False)
-    ).returncode != 0
+    return _run(*command, given=given).returncode != 0
+
+
+def _run(*command: str | Path, given: str | None, folder: Path = REPO) -> subprocess.CompletedProcess[str]:
+    words = tuple(map(str, command))
+    return subprocess.run(words, input=given, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
 def python_tool(name: str) -> Path:

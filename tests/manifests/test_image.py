@@ -76,6 +76,7 @@ def test_the_image_holds_all_that_is_imported_by(role: str, image: Path) -> None
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
 

@@ -12,9 +12,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.event import read_event
-from pipeline.identity import identity_of, pair_identity_of, record_identity_of
-from tests.pipeline.lines import event_of, recorded, recorded_line
+from ingest.beacon import Beacon
+from ingest.beacon import session_of as session_in_ingest
+from ingest.wire import encode
+from pipeline.event import Event, read_event
+from pipeline.identity import identity_of, pair_identity_of, record_identity_of, session_of
+from tests.pipeline.lines import NOON, event_of, recorded, recorded_line
 
 CLIENTS = ("kava 0.15.1", "kava 1.15.2", "kAnalony 2.98", "kAnalony 2016-06")
 PAIR = ("sessionId", "eventIndex")
@@ -152,3 +155,38 @@ def test_identities_are_16_bytes_and_spread() -> None:
     assert {len(identity) for identity in identities} == {16}
     assert len({identity[:4] for identity in identities}) == 1000
     assert all(one != other for one, other in pairwise(identities))
+
+
+# As any JSON may write one, and whole ones that no 64 bits hold.
+_number = st.one_of(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
+    st.integers(2**63 - 9, 2**65).map(str),
+    st.floats(allow_nan=False, allow_infinity=False).map(json.dumps),
+)
+
+
+def _in_a_body(session: str) -> Beacon:
+    body = f'{{"eventType":3,"partnerId":4242,"entryId":"1_x","sessionId":{session},"eventIndex":1}}'
+    query = b"service=analytics&action=trackEvent"
+    return Beacon("i-1", NOON * 1000, method="POST", path=b"/api_v3/index.php", query=query, body=body.encode())
+
+
+def _event(session: str) -> Event:
+    return read_event(encode(_in_a_body(session)))
+
+
+@given(number=_number)
+@example(number="741138888888888888888803424")
+@example(number="1e22")
+@example(number="-9223372036854775809")
+def test_a_session_that_is_a_number_is_one_to_ingest_and_worker(number: str) -> None:
+    event = _event(number)
+    assert event.session == session_of("4242", session_in_ingest(_in_a_body(number)).decode())
+
+
+@given(one=st.integers(0, 2**90), further=st.integers(1, 2**20))
+@example(one=2**64, further=1)
+def test_two_whole_numbers_are_two_sessions_however_long(one: int, further: int) -> None:
+    assert _event(str(one)).identity != _event(str(one + further)).identity
+    # And the same as in a query, or in quotes.
+    assert _event(str(one)).session == _event(f'"{one}"').session
