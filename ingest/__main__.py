@@ -7,7 +7,6 @@ counts on past it; what lay in its spool is given up.
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import logging
 import os
 import re
@@ -19,7 +18,7 @@ import uvloop
 
 from ingest import logs, supervisor
 from ingest.config import CHILD_VARIABLE, Config, WrongSetting, from_environment
-from ingest.machine import CannotStart, check_parser, claim_folder, end_with_parent
+from ingest.machine import CannotStart, check_parser, claim_folder, end_with_parent, end_within
 from ingest.process import Process
 from ingest.segments import Segments
 from ingest.sink import Sink
@@ -30,7 +29,7 @@ log = logging.getLogger("ingest")
 # What an ingest calls itself: its INGEST_ID with its number among the processes that share it, or what it drew.
 _NAME = re.compile(r".+\.\d+|ingest-[0-9a-f]{8}")
 _FORGET_SECONDS = 10.0
-# An orderly stop takes 14 at most; the supervisor waits for 19.
+# An orderly stop takes 16 at most; the supervisor waits for 19.
 _STOP_SECONDS = 18.0
 _LOOK_SECONDS = 0.05
 
@@ -51,8 +50,7 @@ async def serve(config: Config, spans: Spans) -> None:
     port = await process.start(int(os.environ.get(CHILD_VARIABLE, "0").split()[0]))
     log.info("started name=%s address=http://%s:%d folder=%s", process.name, config.ingest_host, port, folder.path)
     await stopped.wait()
-    # A stop that hangs says where and ends: nothing that was answered is lost by it.
-    faulthandler.dump_traceback_later(config.ingest_stop_delay_seconds + _STOP_SECONDS, exit=True)
+    end_within(config.ingest_stop_delay_seconds + _STOP_SECONDS, loop)
     await process.stop()
     log.info("stopped name=%s answered=%d", process.name, process.ledger.answered)
 

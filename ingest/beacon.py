@@ -109,17 +109,39 @@ def _session_in_body(beacon: Beacon) -> bytes | None:
             return None
         # Names are decoded in queries only.
         return _written_value(body.removeprefix(BOM).strip(SPACES), _SESSION)
+    return _session_in_json(body.removeprefix(BOM))
+
+
+def _session_in_json(body: bytes) -> bytes | None:
     try:
-        raw = bytes(_json_session.decode(body.removeprefix(BOM)).sessionId)
+        raw = bytes(_json_session.decode(body).sessionId)
         if not raw or raw.startswith((b"{", b"[")):
             return None
         if raw.startswith(b'"'):
             return str(msgspec.json.decode(raw)).encode()
         # Of other numbers one is written in several ways: as the worker writes it.
-        return raw if raw.isdigit() else orjson.dumps(orjson.loads(raw))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, orjson.JSONDecodeError):
+        return raw if is_whole(raw) else orjson.dumps(orjson.loads(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError, orjson.JSONDecodeError):
         # The body stays stored as it came; the pipeline says what is wrong with it.
         return None
+    except RecursionError:
+        return _session_in_nested(body)
+
+
+def _session_in_nested(body: bytes) -> bytes | None:
+    """Read a body nested deeper than msgspec goes, which depends on who calls it, as the worker does."""
+    try:
+        value = orjson.loads(body)["sessionId"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    if isinstance(value, dict | list):
+        return None
+    return value.encode() if isinstance(value, str) else orjson.dumps(value)
+
+
+def is_whole(number: bytes) -> bool:
+    """Tell whether this JSON value is a whole number in its only form: its digits count, however many."""
+    return number.removeprefix(b"-").isdigit() and number != b"-0"
 
 
 def partition_of(beacon: Beacon, partitions: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -102,8 +103,8 @@ class Drain:
         try:
             reading = await asyncio.to_thread(segments.read, segment)
         except FileNotFoundError:
-            # Somebody has deleted it: lost, but those behind it are not.
-            reading = Reading((), 0, 0, 0)
+            self._forget(segments, segment)
+            return
         self._look_for_damage(segment, reading)
         if self._file != segment.path:
             self._file, self._has = segment.path, set()
@@ -139,6 +140,16 @@ class Drain:
         # The next file may have its name: folders' names are used again, and files are numbered from 1 in each.
         self._file, self._has = None, set()
         self._ledger.drained += sum(frame.beacons for frame in reading.frames)
+
+    def _forget(self, segments: Segments, segment: Segment) -> None:
+        """Go on without a file that is not there: what was behind it would wait for ever."""
+        if not segment.path.parent.is_dir():
+            # The whole disk is away, and may come back.
+            raise FileNotFoundError(errno.ENOENT, "the spool's folder is not there")
+        if segments.forget(segment):
+            self._ledger.spool_damaged += 1
+            # At most: Kafka may have some of it already.
+            log.error("spool_file_missing file=%s beacons_lost_at_most=%d", segment.path.name, segment.beacons)
 
     def known(self, segments: Segments) -> None:
         """Count what was found wrong with a spool when it was opened."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import logging
 import os
 import resource
 import signal
+import threading
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp import http_parser
@@ -14,12 +18,15 @@ from aiohttp import http_parser
 from ingest.desk import ADMIN_CONNECTIONS, LINGERING
 from ingest.segments import Folder
 
+log = logging.getLogger("ingest")
+
 _PARSER_SINCE = (3, 14, 5)
 # Files that are no player's connections: the spool, Kafka's sockets, the listeners, the libraries' own, and the
 # connections that are accepted beside those that are counted.
 _OTHER_FILES = 48 + LINGERING + ADMIN_CONNECTIONS
 _PR_SET_PDEATHSIG = 1
 _FOLDERS = 1024
+_SAYING_SECONDS = 0.5
 
 
 class CannotStart(Exception):
@@ -57,6 +64,29 @@ def end_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         raise CannotStart("the process that started this one has ended")
+
+
+def end_within(seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+    """Have this process end after this time, saying where it hangs: nothing that was answered is lost by it."""
+
+    def say() -> None:
+        log.critical("stop_hangs in=%s", "; ".join(_waits(task) for task in asyncio.all_tasks(loop)))
+
+    # Two: what cannot be written, because nobody reads it, must not keep it from ending.
+    for after, act in ((seconds, say), (seconds + _SAYING_SECONDS, lambda: os._exit(1))):
+        timer = threading.Timer(after, act)
+        timer.daemon = True
+        timer.start()
+
+
+def _waits(task: asyncio.Task[Any]) -> str:
+    """Return the functions that a task waits in, with their lines, the outermost first."""
+    places: list[str] = []
+    inner: Any = task.get_coro()
+    while (frame := getattr(inner, "cr_frame", None)) is not None:
+        places.append(f"{inner.__qualname__}:{frame.f_lineno}")
+        inner = getattr(inner, "cr_await", None)
+    return " > ".join(places)
 
 
 def claim_folder(root: Path, name: str) -> Folder:

@@ -239,13 +239,20 @@ class Segments:
     def delete(self, segment: Segment) -> None:
         """Delete a sealed file, all of which Kafka has."""
         segment.path.unlink(missing_ok=True)
-        with self._lock:
-            self._segments.remove(segment)
+        self.forget(segment)
         try:
             sync_folder(self._folder)
         except OSError as error:
             # After a power cut the file may be there again: its beacons would come twice, by the same ids.
             log.error("spool_folder_not_synced folder=%s error=%s", self._folder.name, error.strerror)
+
+    def forget(self, segment: Segment) -> bool:
+        """Take a file that is not there any more off the list; False: it was not on it, as its first write failed."""
+        with self._lock:
+            if segment not in self._segments:
+                return False
+            self._segments.remove(segment)
+            return True
 
     def since(self) -> int | None:
         """Return when the oldest frame was spooled, Unix milliseconds; None if there is none."""

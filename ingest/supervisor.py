@@ -34,7 +34,7 @@ def run(config: Config) -> int:
     while not _stopped_after(_LOOK_SECONDS, stopped):
         for number, child in enumerate(children):
             code = child.poll()
-            if code is None:
+            if code is None or stopped:
                 continue
             if code == CANNOT_START_CODE and number not in started_again:
                 # What keeps the first start of one from succeeding keeps its siblings too.
@@ -48,7 +48,10 @@ def run(config: Config) -> int:
 
 
 def _stopped_after(seconds: float, stopped: list[int]) -> bool:
-    time.sleep(seconds)
+    """Wait this long, less if a signal comes; tell whether one has."""
+    until = time.monotonic() + seconds
+    while not stopped and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, _LOOK_SECONDS))
     return bool(stopped)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from ingest.beacon import BOM, SPACES, percent_decode
+from ingest.beacon import BOM, SPACES, is_whole, percent_decode
 from pipeline.forms import Finder, Values
 
 _BOM, _SPACES = BOM.decode(), SPACES.decode()
@@ -59,8 +59,8 @@ class Line(msgspec.Struct, gc=False):
 
 _decode_line = msgspec.json.Decoder(Line).decode
 _as_written = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-# From here on a whole number is read as a float, which many of them share.
-_PRECISE = 2**64
+# From here on orjson may read a whole number as a float, which many of them share.
+_PRECISE = 2**63
 
 # Of every event, in the order in which pipeline.event reads them.
 BASE = (
@@ -168,14 +168,21 @@ def _body_values(body: str, content_type: str, finder: Finder) -> dict[str, str 
         said: dict[str, str | None] = {
             name: _query_text(value) for name, value in values.items() if not isinstance(value, dict | list)
         }
-        if any(isinstance(value, float) and value >= _PRECISE for value in values.values()):
-            # Two sessions must not become one: their digits stay, here as in ingest.
-            written = ((name, bytes(raw)) for name, raw in _as_written(text).items())
-            said |= {name: raw.decode() for name, raw in written if raw.isdigit()}
+        if any(isinstance(value, float) and abs(value) >= _PRECISE for value in values.values()):
+            said |= _whole_numbers(text)
         return said
     if "multipart/" in content_type.lower():
         return {}
     return {name: value for name, value in zip(finder.names, finder.find(text), strict=True) if value is not None}
+
+
+def _whole_numbers(body: str) -> dict[str, str]:
+    """Return the whole numbers of a body as they are written: two sessions must not become one, here as in ingest."""
+    try:
+        written = _as_written(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Rejected(Reason.UNREADABLE_BODY) from error
+    return {name: raw.decode() for name, value in written.items() if is_whole(raw := bytes(value))}
 
 
 def _query_text(value: object) -> str:

@@ -1,4 +1,7 @@
-"""Faults of one seed against the whole line, for MINUTES (6): nothing acked is lost, nothing doubled."""
+"""Faults of one seed against the whole line, for MINUTES (6): nothing acked is lost, nothing doubled.
+
+`make chaos` is for more minutes: pytest ends a test that takes more than fifteen.
+"""
 
 from __future__ import annotations
 

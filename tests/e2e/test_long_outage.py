@@ -1,6 +1,7 @@
 """Kafka is away while beacons go on coming: all are answered 200 from the spool, drained fast, counted exactly.
 
-A minute by default, in the machine's own company; OUTAGE_MINUTES=10 RATE=1000 is the promise.
+A minute by default, in the machine's own company; OUTAGE_MINUTES=10 RATE=1000 is the promise
+(with `-o faulthandler_timeout=0`, as it takes longer than pytest lets a test take).
 """
 
 from __future__ import annotations

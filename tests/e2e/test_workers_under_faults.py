@@ -2,7 +2,8 @@
 
 On the way an ingest that had no Kafka for an hour comes back and delivers that hour's beacons from its spool.
 
-MINUTES and SEED make it longer and different; a failing seed can be run again.
+MINUTES (with `-o faulthandler_timeout=0` where they are many) and SEED make it longer and different; a failing seed
+can be run again.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from ingest.drain import Drain, Orphans
 from ingest.metrics import Ledger
 from ingest.segments import Folder, Segment, Segments
-from tests.line.ingest_line import ingest_line
 
 
 class Kafka:
@@ -211,54 +209,3 @@ async def test_folders_that_cannot_be_listed_end_nothing(
     assert "Too many open files" in caplog.text
     await orphans.look()
     assert kafka.taken == [b"beacon"]
-
-
-@pytest.mark.parametrize("turns", range(8))
-async def test_a_drain_that_is_told_to_end_ends_wherever_it_is(tmp_path: Path, turns: int) -> None:
-    #   Kafka takes the third record, then `turns` turns of the loop, then the word to end
-    segments = spooled(tmp_path, (b"x" * (64 << 10),) * 20)
-    kafka, third = Kafka(), asyncio.Event()
-    send = kafka.send
-
-    def seen(partition: int, value: bytes, delivered: Callable[[str | None], None]) -> bool:
-        if len(kafka.taken) == 2:
-            third.set()
-        return send(partition, value, delivered)
-
-    kafka.send = seen  # type: ignore[method-assign]
-    draining = asyncio.create_task(drained(segments, kafka))
-    await third.wait()
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    draining.cancel()
-    await asyncio.wait([draining], timeout=30)
-    assert draining.cancelled()
-    assert 3 <= len(kafka.taken) < 20
-
-
-async def test_a_file_that_somebody_deleted_is_lost_and_those_behind_it_are_not(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    segments = spooled(tmp_path, (b"a", b"b"), (b"c",))
-    deleted = files(tmp_path)[0]
-    deleted.unlink()
-    ledger, taken = await drained(segments)
-    assert (taken, ledger.drained, ledger.spool_damaged, segments.oldest()) == ([b"c"], 1, 1, None)
-    assert f"spool_damaged file={deleted.name} places=1 beacons_lost=2" in caplog.text
-
-
-async def test_a_part_that_does_not_end_holds_no_stop_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def deaf(self: Orphans) -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(Orphans, "watch", deaf)
-    monkeypatch.setattr("ingest.process._PARTS_END_SECONDS", 0.2)
-    async with ingest_line(tmp_path) as line:
-        await line.stop()
-    assert [record.message for record in caplog.records if "part_not_ended" in record.message] == [
-        f"part_not_ended part={deaf.__qualname__}"
-    ]

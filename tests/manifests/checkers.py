@@ -24,7 +24,7 @@ def install(script: Path = INSTALL, lock: Path = LOCK) -> None:
     lock.parent.mkdir(exist_ok=True)
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        done = subprocess.run([str(script)], capture_output=True, text=True, check=False, timeout=900)
+        done = subprocess.run([str(script)], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, f"tests/manifests/install-tools failed:\n{done.stdout}{done.stderr}"
 
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from ingest.beacon import Beacon
 from ingest.beacon import session_of as session_in_ingest
 from ingest.wire import encode
-from pipeline.event import Event, read_event
+from pipeline.event import NO_SESSION, Event, read_event
 from pipeline.identity import identity_of, pair_identity_of, record_identity_of, session_of
+from pipeline.parameters import Reason, Rejected
 from tests.pipeline.lines import NOON, event_of, recorded, recorded_line
 
 CLIENTS = ("kava 0.15.1", "kava 1.15.2", "kAnalony 2.98", "kAnalony 2016-06")
@@ -179,13 +180,30 @@ def _event(session: str) -> Event:
 @example(number="741138888888888888888803424")
 @example(number="1e22")
 @example(number="-9223372036854775809")
+@example(number="-0")
 def test_a_session_that_is_a_number_is_one_to_ingest_and_worker(number: str) -> None:
     event = _event(number)
     assert event.session == session_of("4242", session_in_ingest(_in_a_body(number)).decode())
 
 
-@given(one=st.integers(0, 2**90), further=st.integers(1, 2**20))
+@pytest.mark.parametrize("depth", [900, 985, 1000, 1015, 5000])
+@pytest.mark.parametrize("session", ['"s"', "7", "1e22", "null"])
+def test_a_session_beside_deeply_nested_json_is_one_to_ingest_and_worker(depth: int, session: str) -> None:
+    nested = f'{session},"x":{"[" * depth}{"]" * depth}'
+    beacon = _in_a_body(nested)
+    try:
+        event = _event(nested)
+    except Rejected as rejected:
+        assert rejected.reason is Reason.UNREADABLE_BODY
+        return
+    assert depth < 5000
+    found = session_in_ingest(beacon).decode()
+    assert event.session == (NO_SESSION if session == "null" else session_of("4242", found))
+
+
+@given(one=st.integers(-(2**90), 2**90), further=st.integers(1, 2**20))
 @example(one=2**64, further=1)
+@example(one=-(2**63) - 2, further=1)
 def test_two_whole_numbers_are_two_sessions_however_long(one: int, further: int) -> None:
     assert _event(str(one)).identity != _event(str(one + further)).identity
     # And the same as in a query, or in quotes.
