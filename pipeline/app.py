@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 FILES_S = 1.0
 # How often checkpoints that are due are looked for: what one is late by, at most, while Kafka answers.
 LOOK_S = 0.05
+METADATA_MS = 10_000
 
 
 class Line:
@@ -72,6 +73,7 @@ class Line:
         self._follows = worker.standby > 0
         self.metrics.watch_standby(self.standby)
         self.app = _faust_app(kafka, worker, self.group, place)
+        self.app.assignor.partitions[self.topics.beacons] = line.partitions
         self.app.transport = Transport([*self.app.conf.broker_consumer], self.app, self.fetch)
         self._look_s = min(LOOK_S, place.checkpoint_s)
         self._even_out_s = worker.even_out_s
@@ -194,6 +196,8 @@ def _faust_app(kafka: KafkaSettings, worker: WorkerSettings, group: str, place: 
         # The consumer thread fetches nothing, so it looks idle to aiokafka: it is not.
         broker_max_poll_interval=1_000_000.0,
         broker_commit_interval=3.0,
+        # What a broker said of the topics while it was coming back is asked again soon, not after five minutes.
+        consumer_metadata_max_age_ms=METADATA_MS,
         consumer_group_instance_id=worker.instance_id or None,
         stream_buffer_maxsize=4,
         stream_wait_empty=False,

@@ -10,12 +10,23 @@ from aiokafka.cluster import ClusterMetadata
 from faust.assignor import PartitionAssignor
 from faust.assignor.client_assignment import ClientAssignment
 from faust.assignor.partition_assignor import MemberAssignmentMapping, MemberMetadataMapping
+from faust.types.app import AppT
 
 from pipeline.sharing import Share, is_even, shared
 
 
 class Assignor(PartitionAssignor):
-    """Faust's assignor, which speaks with the group as before, and shares as pipeline.sharing says."""
+    """Faust's assignor, which speaks with the group as before, and shares as pipeline.sharing says.
+
+    Attributes:
+        partitions: of the topics that were looked at when the worker started, how many each has. A broker that has just
+            come back knows of no topic for a moment; told by it, a leader shared out nothing, and asked again after
+            five minutes (seen after one restart in thirty).
+    """
+
+    def __init__(self, app: AppT, replicas: int = 0) -> None:
+        super().__init__(app, replicas)
+        self.partitions: dict[str, int] = {}
 
     @property
     def left_uneven(self) -> bool:
@@ -45,7 +56,7 @@ class Assignor(PartitionAssignor):
                 member: Share(set(said.assignment.actives.get(topic, ())), set(said.assignment.standbys.get(topic, ())))
                 for member, said in told.items()
             }
-            partitions = len(cluster.partitions_for_topic(topic) or ())
+            partitions = len(cluster.partitions_for_topic(topic) or ()) or self.partitions.get(topic, 0)
             after = shared(before, partitions, self.replicas)
             if not is_even(after):
                 groups[self._mark] = 1

@@ -13,7 +13,7 @@ import pytest
 from faust.assignor.client_assignment import ClientAssignment
 from faust.types import TP
 
-from pipeline.app import Line
+from pipeline.app import METADATA_MS, Line
 from pipeline.config import KafkaSettings, LineSettings, WorkerSettings
 from pipeline.fetch import Transport
 
@@ -121,3 +121,6 @@ async def test_a_worker_follows_what_the_assignor_gives_it_copies_of(
     assert done == [("let go", {0, 3}), ("assign", {0, 3}), *(("follow", numbers) for numbers in followed)]
     assert line.app.conf.table_standby_replicas == standby
     assert str(line.app.conf.canonical_url) == str(line.app.assignor._url)
+    # What a leader goes by while a broker that comes back knows of no topic; Kafka is asked again soon.
+    assert line.app.assignor.partitions == {"beacons": LineSettings().partitions}
+    assert line.app.conf.consumer_metadata_max_age_ms == METADATA_MS < 30_000

@@ -170,6 +170,20 @@ def test_a_worker_that_does_not_know_of_sharing_again_reads_and_says_the_same_as
     assert len(older.assigned_actives()) == 2
 
 
+def test_a_leader_that_a_broker_told_of_no_topic_shares_out_what_there_was_at_the_start() -> None:
+    nothing: Any = SimpleNamespace(partitions_for_topic=lambda topic: None)
+    members = {"a": _member(["beacons"], "http://w", [0, 1], []), "b": _member(["beacons"], "http://b", [2, 3], [])}
+    leader = _assignor()
+    leader.partitions["beacons"] = 4
+    told = leader._perform_assignment(nothing, members)
+    assert {name: dict(one.assignment)["beacons"] for name, one in told.items()} == {"a": [0, 1], "b": [2, 3]}
+    # And what Kafka says goes before what was known.
+    leader.partitions["beacons"] = 2
+    assert (
+        sum(len(dict(one.assignment)["beacons"]) for one in leader._perform_assignment(_cluster, members).values()) == 4
+    )
+
+
 @pytest.mark.parametrize("topics", [["beacons"], ["beacons", "another"]])
 def test_the_assignor_tells_each_member_its_share_in_fausts_words(topics: list[str]) -> None:
     assignor = _assignor()
