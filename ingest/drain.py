@@ -146,6 +146,8 @@ class Drain:
         if not segment.path.parent.is_dir():
             # The whole disk is away, and may come back.
             raise FileNotFoundError(errno.ENOENT, "the spool's folder is not there")
+        # Another may come by its name.
+        self._file, self._has = None, set()
         if segments.forget(segment):
             self._ledger.spool_damaged += 1
             # At most: Kafka may have some of it already.

@@ -122,3 +122,30 @@ async def test_a_part_that_does_not_end_holds_no_stop_up(
     assert [record.message for record in caplog.records if "part_not_ended" in record.message] == [
         f"part_not_ended part={deaf.__qualname__}"
     ]
+
+
+async def test_what_kafka_has_of_a_file_that_was_deleted_is_not_taken_for_the_next_of_its_name(tmp_path: Path) -> None:
+    #   of one file Kafka takes the first record and refuses the second; the file goes; another has its name
+    first = spooled(tmp_path, (b"a" * (64 << 10), b"b" * (64 << 10)))
+    kafka = Kafka()
+    send = kafka.send
+
+    def refuses_the_second(partition: int, value: bytes, delivered: Callable[[str | None], None]) -> bool:
+        if value.startswith(b"b"):
+            deleted.unlink()
+            delivered("INVALID_RECORD")
+            return True
+        return send(partition, value, delivered)
+
+    async def seal(segment: Segment) -> None:
+        """Nobody writes here."""
+
+    [deleted] = files(tmp_path)
+    kafka.send = refuses_the_second  # type: ignore[method-assign]
+    drain = Drain(kafka, lambda: True, Ledger(), 1, 1 << 30)
+    async with asyncio.timeout(30):
+        await drain.empty(first, seal)
+        again = spooled(tmp_path, (b"c", b"d"))
+        assert files(tmp_path) == [deleted]
+        await drain.empty(again, seal)
+    assert kafka.taken[1:] == [b"c", b"d"]
