@@ -20,7 +20,7 @@ from pipeline.rows import Rows, Rules
 from pipeline.sessions import SessionFold
 from pipeline.sightings import was_near
 from pipeline.store import Store, row_place_of
-from pipeline.windows import Cells, Counts, Row, RowId, checksum_of, fold, merge, roll_up
+from pipeline.windows import Cells, Counts, Row, RowId, checksum_of, fold, merge, roll_up, value_end
 
 log = logging.getLogger(__name__)
 
@@ -255,9 +255,10 @@ class Partition:
         windows = self._rules.shape.windows
         rows: list[tuple[bytes, bytes]] = []
         places: list[bytes] = []
+        end = value_end(self.position)
         for row in pending.touched.values():
             row.offset = self.position
-            rows.append((row.key, row.value()))
+            rows.append((row.key, row.value(end)))
             places.append(row_place_of(windows[row.id[0]].seconds, row.id[2], row.key))
         marks: list[Mark] = [(identity, place, time_s) for identity, (place, time_s) in pending.marks.items()]
         marks += [(identity, *mark) for identity, outlived in pending.outlived.items() for mark in outlived]

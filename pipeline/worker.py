@@ -9,6 +9,7 @@ import signal
 from ingest.tracing import Spans
 from pipeline.app import Line
 from pipeline.config import KafkaSettings, LineSettings, WorkerSettings, read_settings
+from pipeline.cycles import search_rarely
 from pipeline.health import serve_health
 from pipeline.logs import set_up_logs
 from pipeline.topics import ensure_topics
@@ -37,6 +38,7 @@ async def _run(kafka: KafkaSettings, line: LineSettings, worker: WorkerSettings,
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
     parts = Line(kafka, line, worker, TracedMetrics(spans) if spans.is_on else None)
+    search_rarely()
     pages = None
     if worker.port:
         pages = await serve_health(worker.host, worker.port, lambda: parts.owner.is_ready, parts.metrics.registry)

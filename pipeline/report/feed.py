@@ -19,6 +19,7 @@ EXPIRE_EVERY_SECONDS = 600
 PAUSE_SECONDS = 1.0
 STOP_SECONDS = 5.0
 SAY_AGAIN_SECONDS = 60.0
+WRITE_BACK_SECONDS = 1.0
 # A checkpoint is smaller than this; records past it without a position are let through as they are.
 LARGEST_CHECKPOINT = 200_000
 
@@ -88,12 +89,15 @@ class Feed:
         self._stopping = threading.Event()
         self._generation = 0
         self._doubted = -1
-        self._quiet_until = 0.0
+        # By what is said.
+        self._quiet_until: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name="report-feed", daemon=True)
+        self._beside = threading.Thread(target=self._write_back, name="report-write-back", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the threads."""
         self._thread.start()
+        self._beside.start()
 
     def ask_to_stop(self) -> None:
         """Let the thread end after what it does now."""
@@ -126,9 +130,20 @@ class Feed:
         except (StartAgain, sqlite3.Error) as doubt:
             if is_damage(doubt):
                 self._model.distrust(str(doubt))
-            if time.monotonic() > self._quiet_until:
-                log.warning("counts are not read on, trying again from the stored offsets: %s", doubt)
-                self._quiet_until = time.monotonic() + SAY_AGAIN_SECONDS
+            self._say("counts are not read on, trying again from the stored offsets: %s", doubt)
+
+    def _say(self, what: str, why: Exception) -> None:
+        if time.monotonic() > self._quiet_until.get(what, 0.0):
+            log.warning(what, why)
+            self._quiet_until[what] = time.monotonic() + SAY_AGAIN_SECONDS
+
+    def _write_back(self) -> None:
+        while not self._stopping.wait(WRITE_BACK_SECONDS):
+            try:
+                self._model.write_back()
+            except sqlite3.Error as fault:
+                # The writer meets it too, at the bound of the WAL at the latest, and knows what to do.
+                self._say("the read model's WAL is not written back: %s", fault)
 
     def _show(self) -> None:
         """Show what was counted before: while Kafka is away, it is still there to be read."""

@@ -23,6 +23,7 @@ from typing import IO
 
 import msgspec
 
+from pipeline.cycles import search_rarely
 from pipeline.report.feed import STOP_SECONDS, Applied, Feed, Source
 from pipeline.report.readmodel import ReadModel
 
@@ -117,6 +118,7 @@ class FeedProcess:
 
 def run_feed(source: Source, store: Path) -> None:
     """Be the feed's process: carry rows until standard input ends, or the report is gone in whatever way."""
+    search_rarely()
     # Who stops the report by a signal to all its processes stops the feed by the report.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

