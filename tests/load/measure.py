@@ -47,7 +47,8 @@ def _tree(pid: int) -> list[int]:
 
 def _status_mib(pid: int, name: str) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+    # One that has ended and was not waited for yet has no memory.
+    return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0) / 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def run(name: str, command: list[str], warm: int, env: dict[str, str] | None = N
             if word in ("beacons", "end"):
                 marks.append(Mark(int(number), cpu_seconds(process.pid), time.monotonic()))
                 ended = word == "end"
-                peak = peak_mib(process.pid)
+                peak = max(peak, peak_mib(process.pid))
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if not ended:
