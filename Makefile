@@ -8,7 +8,7 @@ CODE := $(wildcard ingest pipeline deploy tests)
 # Parts of the line without Kafka, side by side: each has a port and a folder of its own.
 PARTS := $(wildcard tests/line tests/manifests tests/fuzz)
 # In the order of how soon they tell; these have the machine and its clock to themselves, one after another.
-WHOLE := $(wildcard tests/browser tests/e2e tests/chaos) tests/load/test_dataset.py tests/load/test_guard.py
+WHOLE := $(wildcard tests/browser tests/e2e tests/chaos) tests/load/test_dataset.py tests/load/test_measure.py tests/load/test_guard.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

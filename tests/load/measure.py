@@ -11,11 +11,14 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+# No contender takes a tenth of it.
+MOST_SECONDS = 900
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -76,8 +79,19 @@ class ContenderFailedError(Exception):
     """The contender ended without its end line: its row of the table says so."""
 
 
-def run(name: str, command: list[str], warm: int, env: dict[str, str] | None = None, log: Path | None = None) -> Run:
-    """Run a contender to its end and return what its beacons cost."""
+def run(
+    name: str,
+    command: list[str],
+    warm: int,
+    env: dict[str, str] | None = None,
+    log: Path | None = None,
+    most_seconds: float = MOST_SECONDS,
+) -> Run:
+    """Run a contender to its end and return what its beacons cost.
+
+    Raises:
+        ContenderFailedError: it ended without its end line, or was ended after its time.
+    """
     with (log or Path(os.devnull)).open("ab") as errors:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **(env or {})}
@@ -85,12 +99,18 @@ def run(name: str, command: list[str], warm: int, env: dict[str, str] | None = N
         assert process.stdout
         marks: list[Mark] = []
         ended, peak = False, 0.0
-        for line in process.stdout:
-            word, _, number = line.partition(" ")
-            if word in ("beacons", "end"):
-                marks.append(Mark(int(number), cpu_seconds(process.pid), time.monotonic()))
-                ended = word == "end"
-                peak = max(peak, peak_mib(process.pid))
+        # One that hangs, as Faust does where Kafka is late to tell of a topic, ends as one that failed.
+        limit = threading.Timer(most_seconds, process.kill)
+        limit.start()
+        try:
+            for line in process.stdout:
+                word, _, number = line.partition(" ")
+                if word in ("beacons", "end"):
+                    marks.append(Mark(int(number), cpu_seconds(process.pid), time.monotonic()))
+                    ended = word == "end"
+                    peak = max(peak, peak_mib(process.pid))
+        finally:
+            limit.cancel()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if not ended:
