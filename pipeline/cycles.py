@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import gc
 
-# So many more objects than before start a search of the new ones, which takes 30 ms; ten of those one of the older ones,
-# ten of these one of all. There are cycles: each connection to a health page leaves asyncio's transport in one, 8
-# objects and 2 kB, so 25 MB of them at most.
+# So many more objects than before start a search of the new ones, which takes 30 ms; ten of those one of the older
+# ones, ten of these one of all. There are cycles: each connection to a health page leaves asyncio's transport in one,
+# 8 objects and 2 kB, so 25 MB of them at most.
 THRESHOLDS = (100_000, 10, 10)
 
 
