@@ -166,8 +166,12 @@ def topic_id_of(kafka: KafkaSettings, topic: str, timeout_s: float = 30.0) -> st
     """
     try:
         admin = AdminClient(kafka.librdkafka())
-        described = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
-        return str(described[topic].result().topic_id)
+        try:
+            described = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
+            return str(described[topic].result().topic_id)
+        finally:
+            # A failure leaves this frame in a cycle: the client's threads would stay until that is found.
+            del admin
     except KafkaException as error:
         raise Lost(f"topic {topic} cannot be described: {error.args[0].str()}") from error
     except RefusedSetting as refused:

@@ -113,8 +113,8 @@ class Feed:
         self._doubted = generation
 
     def alive(self) -> bool:
-        """Tell whether the thread runs."""
-        return self._thread.is_alive()
+        """Tell whether both threads run: without the one that writes back, the WAL would fill the disk."""
+        return self._thread.is_alive() and self._beside.is_alive()
 
     def _run(self) -> None:
         self._in_doubt_of(self._show)
@@ -142,8 +142,10 @@ class Feed:
             try:
                 self._model.write_back()
             except sqlite3.Error as fault:
-                # The writer meets it too, at the bound of the WAL at the latest, and knows what to do.
+                # The writer hears nothing of it, and goes on in the WAL.
                 self._say("the read model's WAL is not written back: %s", fault)
+                if is_damage(fault):
+                    self.doubt(self._generation)
 
     def _show(self) -> None:
         """Show what was counted before: while Kafka is away, it is still there to be read."""

@@ -32,7 +32,12 @@ def topic_id(options: dict[str, Any], topic: str) -> tuple[str, int]:
     It is held until it has answered: a client that nobody holds is destroyed, and its question with it.
     """
     admin = AdminClient(options)
-    described = admin.describe_topics(TopicCollection([topic]), request_timeout=ASK_SECONDS)[topic].result()
+    try:
+        described = admin.describe_topics(TopicCollection([topic]), request_timeout=ASK_SECONDS)[topic].result()
+    finally:
+        # Where it fails, the library leaves the exception in a cycle, and with it this frame: the client's threads and
+        # connections would stay until the cycle is found.
+        del admin
     return str(described.topic_id), len(described.partitions)
 
 

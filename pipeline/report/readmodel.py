@@ -21,10 +21,8 @@ log = logging.getLogger(__name__)
 # Rows are also dropped here, a day after the catalog's retention: a report that was away for longer
 # than Kafka keeps tombstones would otherwise keep what they ended.
 SLACK_SECONDS = 86_400
-# Pages of the WAL, 128 MiB, at which the writer itself brings it into the file: `write_back` did not get to it.
+# Pages of the WAL, 128 MiB, at which the writer waits until all of it is in the file.
 MOST_WAL_PAGES = 32_768
-# Passes in a row until nothing came in meanwhile: only then does the WAL begin anew.
-MOST_PASSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,8 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA cache_size = -65536")
     connection.execute("PRAGMA journal_size_limit = 67108864")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {MOST_WAL_PAGES}")
+    # `write_back` does it, and must be the only one: see there.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
     return connection
 
 
@@ -92,6 +91,11 @@ class ReadModel:
         self._connection: sqlite3.Connection | None = None
         # Held while the file is opened, closed or written back.
         self._file = threading.RLock()
+        # Held while a batch is committed, so that `revision` says what is in the WAL.
+        self._commits = threading.Lock()
+        # The revision up to which there is nothing to write back, and how large the WAL was found.
+        self._written = 0
+        self._wal_pages = 0
 
     def open_as_it_is(self) -> bool:
         """Open the file before Kafka was asked about it; tell whether it holds a whole reading.
@@ -161,7 +165,8 @@ class ReadModel:
         connection = self._open()
         self.next_offsets = dict(connection.execute("SELECT part, next FROM progress"))
         meta = dict(connection.execute("SELECT name, value FROM meta"))
-        self.revision = int(meta["revision"])
+        self.revision = self._written = int(meta["revision"])
+        self._wal_pages = 0
         self.complete = bool(meta["complete"])
         found = connection.execute('SELECT part, "offset", time, ledger, topic FROM position')
         self.positions = {
@@ -189,13 +194,17 @@ class ReadModel:
             )
             connection.executemany("INSERT OR REPLACE INTO progress VALUES (?, ?)", batch.next_offsets.items())
             connection.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (str(self.revision + 1),))
-            connection.execute("COMMIT")
+            with self._commits:
+                connection.execute("COMMIT")
+                self.revision += 1
         except BaseException:
             connection.rollback()
             raise
-        self.revision += 1
         self.positions |= batch.positions
         self.next_offsets |= batch.next_offsets
+        if self._wal_pages > MOST_WAL_PAGES:
+            # Batches come so fast that it never begins anew: this one waits.
+            self.write_back()
 
     def write_back(self) -> None:
         """Bring what the WAL holds into the file; from a thread of its own, so that no batch waits for the disk.
@@ -203,18 +212,24 @@ class ReadModel:
         Measured: the writer did so after every batch at 5,000 beacons/s, for an eighth of its time, and waited for the
         disk, mostly 10 ms and once 1.6 s.
 
+        Only where a batch was committed since the last time, and nobody else does it: SQLite before 3.51.3 can lose
+        rows where a WAL that is in the file already begins anew while somebody looks whether it is
+        (https://sqlite.org/wal.html, "The WAL-Reset Bug").
+
         Raises:
             sqlite3.Error: the file cannot be read or written now; what is in the WAL stays there.
         """
         with self._file:
-            if self._connection is None:
+            if self._connection is None or self.revision == self._written:
                 return
+            began = self.revision
             with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True)) as beside:
                 beside.execute("PRAGMA synchronous = NORMAL")
-                for _ in range(MOST_PASSES):
-                    _, held, written = beside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                    if held == written:
-                        return
+                _, pages, _ = beside.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            with self._commits:
+                # With nothing committed meanwhile it begins anew at the next batch.
+                self._wal_pages = 0 if self.revision == began else pages
+                self._written = self.revision
 
     def mark_complete(self) -> None:
         """Remember that the topic was read to its end once: from here on rows only move on."""
