@@ -86,7 +86,11 @@ def _even_out(before: Mapping[str, Share], after: dict[str, Share], is_loss: boo
 
 
 def _place_copies(before: Mapping[str, Share], after: dict[str, Share], copies: int) -> None:
-    """Give each partition its copies: where one is warm already, if that spreads each owner's over all others."""
+    """Give each partition its copies: where one is warm already, if that spreads each owner's over all others.
+
+    First of all where it is to be counted later, of what a loss left uneven: else it would go there without a copy.
+    """
+    later = _moves_left(before, after)
     for owner, share in sorted(after.items()):
         others = [worker for worker in sorted(after) if worker != owner]
         if not others:
@@ -96,7 +100,17 @@ def _place_copies(before: Mapping[str, Share], after: dict[str, Share], copies: 
         for number in sorted(share.counts):
             # A worker that counted it until now has the warmest copy there is.
             warmth = {w: 2 * (number in before[w].counts) + (number in before[w].copies) for w in others}
-            rank = {w: (placed[w] >= even, -warmth[w], placed[w], len(after[w].copies), w) for w in others}
+            rank = {
+                w: (later.get(number) != w, placed[w] >= even, -warmth[w], placed[w], len(after[w].copies), w)
+                for w in others
+            }
             for worker in sorted(others, key=rank.__getitem__)[:copies]:
                 placed[worker] += 1
                 after[worker].copies.add(number)
+
+
+def _moves_left(before: Mapping[str, Share], after: Mapping[str, Share]) -> dict[int, str]:
+    """Return by partition which worker is to take it until all are even."""
+    even = {worker: Share(set(share.counts)) for worker, share in after.items()}
+    _even_out(before, even, is_loss=False)
+    return {number: worker for worker, share in even.items() for number in share.counts - after[worker].counts}

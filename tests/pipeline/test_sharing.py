@@ -108,6 +108,18 @@ def test_what_a_loss_leaves_uneven_is_even_when_asked_again_with_warm_copies() -
     assert (_loads(again), is_even(again)) == ([4, 4], True)
 
 
+def test_what_a_loss_leaves_uneven_has_its_copy_where_it_goes_later() -> None:
+    # Three partitions, five workers: the one that has a copy counts already, two others count nothing.
+    group: Group = {}
+    for name in ("c", "a", "x", "y", "d"):
+        group = _joined(group, 3, 1, name)
+    after = shared(_without(group, "x"), 3, 1)
+    assert _loads(after) == [0, 0, 1, 2]
+    again = shared(after, 3, 1)
+    assert is_even(again)
+    assert all(share.counts <= after[name].counts | after[name].copies for name, share in again.items())
+
+
 def _app(url: str) -> Any:
     tables = SimpleNamespace(changelog_topics=set(), data={})
     return SimpleNamespace(tables=tables, conf=SimpleNamespace(canonical_url=url), tracer=None)
