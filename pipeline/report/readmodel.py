@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 # Rows are also dropped here, a day after the catalog's retention: a report that was away for longer
 # than Kafka keeps tombstones would otherwise keep what they ended.
 SLACK_SECONDS = 86_400
-# Pages of the WAL, 128 MiB, at which the writer waits until all of it is in the file.
+# Pages of the WAL, 128 MiB, at which a batch waits until all of it is in the file.
 MOST_WAL_PAGES = 32_768
 
 
